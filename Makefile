@@ -1,0 +1,44 @@
+# Needs only git, make and Python 3.11 or newer. The first target that runs makes the environment .venv.
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+# Options for jupyter-book, such as "-W -n --keep-going --all" for a full build with warnings as errors.
+BOOK_OPTIONS ?=
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+book: .venv/installed            ## build every page from the stored outputs
+	.venv/bin/jupyter-book build . --quiet $(BOOK_OPTIONS)
+
+test: lint                       ## lint, the package's tests and doctests, then every notebook
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(RUN) pytest -n 2 --dist loadfile
+	$(RUN) pytest --nbval --nbval-sanitize-with .nbval_sanitize.cfg --nbval-cell-timeout 120 book
+
+lint: .venv/installed            ## check the style of the package, the tests and the notebooks
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: .venv/installed          ## mend what lint complains about, where that can be done safely
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+notebooks: .venv/installed       ## run the notebooks and store their outputs: all, or NOTEBOOKS="a.ipynb b.ipynb"
+	.venv/bin/python scripts/run_notebooks.py $(NOTEBOOKS)
+
+solutions: .venv/installed       ## run the notebooks together with the code of their hidden solutions; stores nothing
+	.venv/bin/python scripts/run_notebooks.py --solutions $(NOTEBOOKS)
+
+address: .venv/installed         ## write the repository's address (from the git remote, or URL=...) into the book
+	.venv/bin/python scripts/set_address.py $(URL)
+
+clean:                           ## remove the built pages and the caches; the environment stays
+	rm -rf _build build .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The book needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name a newer one: make PYTHON=python3.13" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(RUN) pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.PHONY: help book test lint format notebooks solutions address clean

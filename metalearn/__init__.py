@@ -1,0 +1,47 @@
+"""Metric-based meta-learning: select a task, learn a model, evaluate it, update.
+
+The folders are the four steps, in this order: `tasks`, `models`, `metrics`, `updates`; `training` is the
+loop that joins them, `evaluation` the honest score, `data` what tasks are drawn from.
+"""
+
+from importlib import import_module
+
+from . import metrics, updates
+from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
+from .evaluation import Difference, Report, compare, evaluate
+from .models import MetricLearner, backbones, distances, heads, pretrained
+from .tasks import Batch, ClassificationTasks, Examples
+from .training import History, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "OMNIGLOT_SCRIPTS",
+    "Batch",
+    "ClassificationTasks",
+    "Difference",
+    "Examples",
+    "History",
+    "MetricLearner",
+    "Pool",
+    "Report",
+    "Trainer",
+    "backbones",
+    "compare",
+    "distances",
+    "evaluate",
+    "heads",
+    "load_pool",
+    "metrics",
+    "plots",
+    "pretrained",
+    "published_split",
+    "updates",
+]
+
+
+def __getattr__(name: str):
+    """Import `plots`, and with it matplotlib, when it is first asked for."""
+    if name == "plots":
+        return import_module(".plots", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,288 @@
+"""A pool: labelled examples of many classes, from which tasks are drawn."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .._registry import unknown
+
+
+class Pool:
+    """Labelled examples of many classes, and the names of the classes.
+
+    Args:
+        images: [N, C, H, W] uint8 pixels (0 to 255), or float features or pixels [N, ...] without NaN.
+            An array or a tensor; a memory-mapped one is read only where examples are taken.
+        labels: [N] whole numbers; `labels[i]` is the position of example i's class in `names`.
+        names: one name for each class, all different.
+        groups: the group of each class (the script of a character), or None. Splits keep groups whole.
+
+    Raises:
+        ValueError: a shape, a label or a name that does not fit, or NaN; the message says which.
+        TypeError: images that are neither uint8 nor float.
+
+    Example:
+        >>> images = np.zeros((6, 1, 28, 28), np.uint8)
+        >>> Pool(images, [0, 0, 0, 1, 1, 1], names=["ka", "kha"])
+        Pool(6 examples of 2 classes, 1x28x28 uint8)
+
+    Derived in chapter 1, *Learning from one example*.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | Tensor,
+        labels: Sequence[int] | np.ndarray | Tensor,
+        names: Sequence[str],
+        groups: Sequence[str] | None = None,
+    ):
+        self._store = _checked_images(torch.as_tensor(images))
+        self._rows: Tensor | None = None
+        self.labels = torch.as_tensor(labels)
+        self.names = [str(name) for name in names]
+        self.groups = None if groups is None else [str(group) for group in groups]
+        self._check_labels()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        kind = str(self._store.dtype).removeprefix("torch.")
+        groups = f" in {len(set(self.groups)):,} groups" if self.groups else ""
+        return f"Pool({len(self):,} examples of {self.n_classes:,} classes{groups}, {shape} {kind})"
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.names)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example, [C, H, W] for pixels."""
+        return tuple(self._store.shape[1:])
+
+    @property
+    def images(self) -> Tensor:
+        """All examples, [N, ...]."""
+        return self._store if self._rows is None else self._store[self._rows]
+
+    def take(self, examples: Tensor) -> Tensor:
+        """The examples at these positions: [...] int64 -> [..., *shape]."""
+        return self._store[examples if self._rows is None else self._rows[examples]]
+
+    @cached_property
+    def examples_of(self) -> list[np.ndarray]:
+        """For each class the positions of its examples, ascending."""
+        order = torch.argsort(self.labels, stable=True).numpy()
+        counts = torch.bincount(self.labels, minlength=self.n_classes).numpy()
+        return np.split(order, np.cumsum(counts)[:-1])
+
+    # Fewer classes
+
+    def select(
+        self,
+        names: Collection[str] | None = None,
+        groups: Collection[str] | None = None,
+        min_examples: int = 1,
+    ) -> Self:
+        """The classes with one of these names, in one of these groups, with enough examples.
+
+        Raises:
+            ValueError: a name or group that the pool does not have, or no class is left.
+        """
+        keep = self._among("class", names, self.names) & self._among("group", groups, self.groups)
+        keep &= np.array([len(rows) >= min_examples for rows in self.examples_of])
+        return self._of_classes(np.flatnonzero(keep))
+
+    def exclude(
+        self, names: Collection[str] | None = None, groups: Collection[str] | None = None
+    ) -> Self:
+        """All classes but those with one of these names or in one of these groups.
+
+        Raises:
+            ValueError: a name or group that the pool does not have, or no class is left.
+        """
+        drop = np.zeros(self.n_classes, bool)
+        if names is not None:
+            drop |= self._among("class", names, self.names)
+        if groups is not None:
+            drop |= self._among("group", groups, self.groups)
+        return self._of_classes(np.flatnonzero(~drop))
+
+    def split(self, fractions: Sequence[float], seed: int) -> tuple[Self, ...]:
+        """Pools of disjoint classes, about these fractions of all; a group stays in one piece.
+
+        Groups (without groups: classes) are shuffled and each goes to the part that lacks most.
+
+        Args:
+            fractions: of the classes, positive, summing to 1.
+            seed: decides the shuffle; the same seed gives the same split everywhere.
+
+        Raises:
+            ValueError: the fractions do not sum to 1, or a part would stay empty.
+        """
+        if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError(f"fractions {tuple(fractions)} must be positive and sum to 1")
+        group_of = np.unique(self.groups or self.names, return_inverse=True)[1]
+        sizes = np.bincount(group_of)
+        lacking = np.array(fractions) * self.n_classes
+        part_of = np.empty(len(sizes), int)
+        for group in np.random.default_rng(seed).permutation(len(sizes)):
+            part_of[group] = np.argmax(lacking)
+            lacking[part_of[group]] -= sizes[group]
+        parts = [np.flatnonzero(part_of[group_of] == part) for part in range(len(fractions))]
+        if not all(len(part) for part in parts):
+            what = "groups" if self.groups else "classes"
+            raise ValueError(f"{len(sizes)} {what} are too few for {len(fractions)} parts")
+        return tuple(self._of_classes(part) for part in parts)
+
+    # Other images
+
+    def with_images(self, images: np.ndarray | Tensor) -> "Pool":
+        """The same labels and names with other examples: embeddings [N, D], resized pixels."""
+        return Pool(images, self.labels, self.names, self.groups)
+
+    def with_rotations(self) -> "Pool":
+        """Four times the classes: each also turned by 90, 180 and 270 degrees, as a class of its own.
+
+        The convention of Vinyals and others (2016) on Omniglot: a turned character is a new one.
+        """
+        turned = [torch.rot90(self.images, quarter, dims=(-2, -1)) for quarter in range(4)]
+        labels = [self.labels + quarter * self.n_classes for quarter in range(4)]
+        names = [
+            name + (f", turned {90 * quarter}" if quarter else "")
+            for quarter in range(4)
+            for name in self.names
+        ]
+        return Pool(torch.cat(turned), torch.cat(labels), names, self.groups and self.groups * 4)
+
+    def resize(self, size: int) -> "Pool":
+        """The same pictures at `size` x `size` pixels, averaged when made smaller."""
+        chunks = [
+            F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True)
+            for chunk in self.images.split(1024)
+        ]
+        return self.with_images(torch.cat(chunks).round().clamp(0, 255).to(torch.uint8))
+
+    # The reader's own data
+
+    @classmethod
+    def from_folder(cls, path: str | Path, size: int, channels: int = 3) -> "Pool":
+        """The reader's own pictures: one folder a class, or one folder a group with a folder a class.
+
+        Pictures are cropped to a square about the centre, scaled to `size` x `size` and kept in the
+        cache, memory-mapped, so that a large folder is read once and never held in memory.
+
+        Args:
+            path: the folder of class folders.
+            size: height and width in pixels.
+            channels: 3 for colour, 1 for grey.
+
+        Raises:
+            ValueError: no class folders, or a picture that cannot be read; the message names it.
+        """
+        from .folder import from_folder
+
+        return from_folder(Path(path), size, channels)
+
+    @classmethod
+    def from_npz(cls, path: str | Path) -> "Pool":
+        """A file of NumPy arrays `images`, `labels` and `names`, with `groups` where there are some.
+
+        Raises:
+            ValueError: an array is missing, or holds Python objects, which are not loaded.
+        """
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in ("images", "labels", "names") if name not in file]
+            if missing:
+                raise ValueError(f"{path} has no array named {' and '.join(missing)}")
+            images = file["images"]
+            grey = images.dtype == np.uint8 and images.ndim == 3
+            return cls(
+                images[:, None] if grey else images,
+                file["labels"],
+                file["names"].tolist(),
+                file["groups"].tolist() if "groups" in file else None,
+            )
+
+    # Helpers
+
+    def _of_classes(self, classes: np.ndarray) -> Self:
+        """The pool of these classes; it shares the images and holds only where they are."""
+        if len(classes) == 0:
+            raise ValueError("no class is left")
+        part = object.__new__(type(self))
+        rows = torch.from_numpy(np.concatenate([self.examples_of[c] for c in classes]))
+        counts = torch.tensor([len(self.examples_of[c]) for c in classes])
+        part._store = self._store
+        part._rows = rows if self._rows is None else self._rows[rows]
+        part.labels = torch.arange(len(classes)).repeat_interleave(counts)
+        part.names = [self.names[c] for c in classes]
+        part.groups = self.groups and [self.groups[c] for c in classes]
+        return part
+
+    def _among(
+        self, kind: str, wanted: Collection[str] | None, having: Sequence[str] | None
+    ) -> np.ndarray:
+        """For each class whether its name or group is wanted."""
+        if wanted is None:
+            return np.ones(self.n_classes, bool)
+        if having is None:
+            raise ValueError("this pool has no groups")
+        if isinstance(wanted, str):
+            raise TypeError(f"{kind} names are given as a list: [{wanted!r}]")
+        known = set(having)
+        for name in wanted:
+            if name not in known:
+                raise ValueError(unknown(kind, name, sorted(known)))
+        wanted = set(wanted)
+        return np.array([name in wanted for name in having])
+
+    def _check_labels(self) -> None:
+        if self.labels.dim() != 1 or len(self.labels) != len(self._store):
+            raise ValueError(
+                f"labels have shape {list(self.labels.shape)} for {len(self._store)} images; "
+                f"they need [{len(self._store)}]"
+            )
+        if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
+            raise ValueError(f"labels are {self.labels.dtype}; they need to be whole numbers")
+        self.labels = self.labels.to(torch.int64)
+        if len(set(self.names)) < len(self.names):
+            repeated = Counter(self.names).most_common(1)[0][0]
+            raise ValueError(f"two classes have the name {repeated!r}; names must differ")
+        if self.groups is not None and len(self.groups) != len(self.names):
+            raise ValueError(f"{len(self.groups)} groups for {len(self.names)} classes; need one each")
+        present = torch.unique(self.labels)
+        for label in present[(present < 0) | (present >= self.n_classes)].tolist():
+            raise ValueError(f"label {label} has no name: there are {self.n_classes} names, from 0")
+        if len(present) < self.n_classes:
+            absent = min(set(range(self.n_classes)) - set(present.tolist()))
+            raise ValueError(f"class {self.names[absent]!r} (label {absent}) has no examples")
+
+
+def _checked_images(images: Tensor) -> Tensor:
+    """The images if they are what a pool can hold; float64 becomes float32."""
+    if images.dtype == torch.uint8:
+        if images.dim() != 4:
+            raise ValueError(
+                f"images have shape {list(images.shape)}; pixels need [N, C, H, W] "
+                "(grey pictures [N, H, W]: pass images[:, None])"
+            )
+        return images
+    if not images.is_floating_point():
+        raise TypeError(f"images are {images.dtype}; a pool needs uint8 pixels or float features")
+    if images.dim() < 2:
+        raise ValueError(f"features have shape {list(images.shape)}; a pool needs [N, D]")
+    bad = images.flatten(1).isnan().any(1).nonzero().flatten()
+    if len(bad):
+        raise ValueError(f"{len(bad)} of {len(images)} images hold NaN; the first is number {bad[0]}")
+    return images.float()
+

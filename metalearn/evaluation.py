@@ -1,0 +1,210 @@
+"""Many episodes, a mean and its confidence interval, and paired differences."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import metrics
+from .models.learner import MetricLearner
+from .tasks import Batch, ClassificationTasks
+
+NORMAL_95 = 1.96
+EPISODES_IN_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `evaluate` found.
+
+    Attributes:
+        scores: [E] one value an episode.
+        metric: its name.
+        percent: whether people read it in percent.
+        tasks: what decided the episodes; reports with the same are of the same episodes.
+        transductive: whether the head looked at all queries of an episode together.
+    """
+
+    scores: np.ndarray
+    metric: str
+    percent: bool
+    tasks: str
+    transductive: bool = False
+
+    @property
+    def episodes(self) -> int:
+        """E, how many episodes there were."""
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """The mean over episodes; an accuracy is between 0 and 1."""
+        return float(self.scores.mean())
+
+    @property
+    def half_width(self) -> float:
+        r"""Half the 95 % confidence interval of the mean, $1.96 \, \hat\sigma / \sqrt{E}$."""
+        return float(NORMAL_95 * self.scores.std(ddof=1) / math.sqrt(self.episodes))
+
+    @property
+    def accuracy(self) -> float:
+        """The mean, where the metric is the accuracy."""
+        if self.metric != "accuracy":
+            raise AttributeError(f"this report is of {self.metric}; its value is .mean")
+        return self.mean
+
+    def __str__(self) -> str:
+        transductive = ", transductive" if self.transductive else ""
+        return (
+            f"{_value(self.mean, self.percent)} ± {_number(self.half_width, self.percent)} "
+            f"(95 % interval, {self.episodes:,} episodes{transductive})"
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What `compare` found: the mean of a minus b, episode by episode.
+
+    Attributes:
+        differences: [E] a's score minus b's on the same episode.
+        percent: whether people read the metric in percent.
+    """
+
+    differences: np.ndarray
+    percent: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean difference."""
+        return float(self.differences.mean())
+
+    @property
+    def half_width(self) -> float:
+        """Half the 95 % confidence interval of the mean difference."""
+        n = len(self.differences)
+        return float(NORMAL_95 * self.differences.std(ddof=1) / math.sqrt(n))
+
+    def __str__(self) -> str:
+        unit = " points" if self.percent else ""
+        return (
+            f"{_number(self.mean, self.percent, sign=True)} ± "
+            f"{_number(self.half_width, self.percent)}{unit} "
+            f"(paired, 95 % interval, {len(self.differences):,} episodes)"
+        )
+
+
+def evaluate(
+    learner: MetricLearner,
+    tasks: ClassificationTasks,
+    episodes: int = 1000,
+    metric: metrics.Metric = metrics.accuracy,
+) -> Report:
+    """Score a learner on episodes 0 to `episodes` - 1 of a family of tasks.
+
+    The learner is in evaluation mode meanwhile and left in the mode it was in. A pool that the episodes
+    would visit more than once over is embedded once, and episodes are scored on the embeddings.
+
+    Args:
+        learner: what to score.
+        tasks: where the episodes come from; its seed names them.
+        episodes: how many, at least 2.
+        metric: gives one value an episode.
+
+    Raises:
+        ValueError: fewer than 2 episodes, from which no interval follows.
+
+    Example:
+        >>> from metalearn import backbones, heads, load_pool
+        >>> tasks = ClassificationTasks(load_pool("digits"), n_way=5, n_shot=1, seed=0)
+        >>> report = evaluate(MetricLearner(backbones.identity(), heads.Prototypical()), tasks, 200)
+        >>> 0.7 < report.accuracy < 0.8
+        True
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    if episodes < 2:
+        raise ValueError(f"episodes is {episodes}; an interval needs at least 2")
+    device = next((p.device for p in learner.parameters()), torch.device("cpu"))
+    identity = tasks.identity
+    with evaluation_mode(learner), torch.inference_mode():
+        if _visits(tasks, episodes) >= len(tasks.pool):
+            tasks = replace(tasks, pool=tasks.pool.with_images(_embedded(learner, tasks, device)))
+            learner = learner.on_embeddings()
+        scores = [
+            _scores(learner, batch.to(device), metric).cpu() for batch in _batches(tasks, episodes)
+        ]
+    return Report(
+        torch.cat(scores).double().numpy(),
+        metric.__name__,
+        metric.percent,
+        identity,
+        learner.head.transductive,
+    )
+
+
+def compare(a: Report, b: Report) -> Difference:
+    """How much better a is than b on the same episodes, paired.
+
+    What both find hard or easy cancels, so that the interval is narrower than that of either mean.
+
+    Raises:
+        ValueError: the reports are of different episodes or metrics, so that nothing is paired.
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    for what in ("metric", "tasks", "episodes"):
+        if getattr(a, what) != getattr(b, what):
+            raise ValueError(
+                f"the reports differ in {what}: {getattr(a, what)} and {getattr(b, what)}; "
+                "only scores on the same episodes can be compared in pairs"
+            )
+    return Difference(a.scores - b.scores, a.percent)
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and afterwards every part in the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def _visits(tasks: ClassificationTasks, episodes: int) -> int:
+    """About how many examples the episodes use, counted with repetition."""
+    first = tasks.episode(0)
+    return episodes * (first.support.y.numel() + first.query.y.numel())
+
+
+def _embedded(learner: MetricLearner, tasks: ClassificationTasks, device: torch.device):
+    """The embeddings [N, D] of all examples of the pool."""
+    parts = torch.arange(len(tasks.pool)).split(1024)
+    embed = [learner.embed(tasks.pool.take(part)[None].to(device))[0].cpu() for part in parts]
+    return torch.cat(embed).float()
+
+
+def _batches(tasks: ClassificationTasks, episodes: int) -> Iterator[Batch]:
+    for start in range(0, episodes, EPISODES_IN_BATCH):
+        yield tasks.batch(range(start, min(start + EPISODES_IN_BATCH, episodes)))
+
+
+def _scores(learner: MetricLearner, batch: Batch, metric: metrics.Metric) -> torch.Tensor:
+    fitted = learner.fit(batch.support, batch.unlabelled)
+    scores = learner.predict(fitted, batch.query.x, batch.query.weight)
+    return metric(scores, batch.query.y, batch.query.weight)
+
+
+def _number(value: float, percent: bool, sign: bool = False) -> str:
+    plus = "+" if sign else ""
+    return f"{100 * value:{plus}.1f}" if percent else f"{value:{plus}.4f}"
+
+
+def _value(value: float, percent: bool) -> str:
+    return _number(value, percent) + (" %" if percent else "")

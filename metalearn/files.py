@@ -1,0 +1,69 @@
+"""Files that a user may exchange: written whole or not at all, and free of pickles."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+ABOUT = "metalearn"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it takes the place of `path` once all is written.
+
+    A reader of `path` sees the old file or the new one, never a part: renaming is one step.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Tensors by name and a description that JSON can hold, in one safetensors file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with written_whole(path) as temporary:
+        save_file(contiguous, temporary, metadata={ABOUT: json.dumps(about)})
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_tensors` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, is not a safetensors file, was not written by metalearn, or
+            holds a pickle, which could run any program and is therefore not opened.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ValueError(f"{path} holds a pickle, which could run any program; it is not opened")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(ABOUT)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error})") from error
+    if about is None:
+        raise ValueError(f"{path} is a safetensors file, but metalearn did not write it")
+    return tensors, json.loads(about)

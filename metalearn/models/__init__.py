@@ -1,0 +1,6 @@
+"""Step 2, learn a model: backbones that embed, distances and heads that compare, and the learner."""
+
+from . import backbones, distances, heads
+from .learner import MetricLearner, pretrained
+
+__all__ = ["MetricLearner", "backbones", "distances", "heads", "pretrained"]

@@ -1,0 +1,262 @@
+"""Step 2, learn a model: a backbone that embeds, and a head that is fitted to the embeddings."""
+
+import json
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .._registry import unknown
+from ..files import load_tensors, save_tensors
+from ..tasks.episode import Examples
+from . import backbones, heads
+from .heads.head import Head, State
+
+IMAGES_IN_PASS_ON_CPU = 160
+"""On a CPU, larger passes leave the cache and are slower; chapter 6 measures it."""
+
+
+class Fitted(NamedTuple):
+    """What a learner knows about B episodes after it has seen their support sets.
+
+    Attributes:
+        head: the head's own state.
+        present: [B, N] which classes each episode has; None for real targets.
+        shape: the shape of one support example.
+    """
+
+    head: State
+    present: Tensor | None
+    shape: tuple[int, ...]
+
+
+class MetricLearner(nn.Module):
+    """An embedding shared by all tasks, and a rule fitted to each.
+
+    Args:
+        backbone: any module [B, C, H, W] -> [B, D] (or [B, D, H, W] for heads that compare maps).
+        head: the rule.
+
+    Example:
+        >>> from metalearn.tasks import Examples
+        >>> learner = MetricLearner(backbones.conv4(seed=0), heads.Prototypical()).eval()
+        >>> x, y = torch.zeros(1, 2, 1, 28, 28), torch.tensor([[0, 1]])
+        >>> fitted = learner.fit(Examples(x, y, weight=torch.ones(1, 2)))
+        >>> learner.predict(fitted, torch.zeros(1, 7, 1, 28, 28)).shape
+        torch.Size([1, 7, 2])
+
+    Derived in chapter 4, *Learn a model*.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def embed(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The embeddings of B episodes' examples.
+
+        uint8 pixels become float32 in [0, 1] here and nowhere else; floats are taken as they are.
+        Padding is not embedded, so that it cannot enter batch statistics: its embedding is zero.
+
+        Args:
+            x: [B, S, ...]
+            weight: [B, S], 0 where padded; None if nothing is.
+
+        Returns:
+            [B, S, D] (or [B, S, D, H, W])
+        """
+        flat = x.flatten(0, 1)
+        if weight is None or bool(weight.all()):
+            z = self._passes(flat)
+        else:
+            real = weight.flatten() > 0
+            z_real = self._passes(flat[real])
+            z = z_real.new_zeros(len(flat), *z_real.shape[1:])
+            z[real] = z_real
+        return z.unflatten(0, x.shape[:2])
+
+    def fit(self, support: Examples, unlabelled: Tensor | None = None) -> Fitted:
+        """Fit the head to the support sets of B episodes.
+
+        Args:
+            support: with classes [B, S] or real targets [B, S, T].
+            unlabelled: [B, U, ...] further examples without labels.
+
+        Raises:
+            ValueError: an episode whose classes are not 0, 1, ..., N-1.
+        """
+        if support.y.is_floating_point():
+            targets, present = support.y, None
+        else:
+            targets, present = one_hot(support.y, support.weight)
+        z = self._embed_precisely(support.x, support.weight)
+        z_unlabelled = None if unlabelled is None else self._embed_precisely(unlabelled)
+        with torch.autocast(z.device.type, enabled=False):
+            state = self.head.fit(z, targets.to(z.dtype), support.weight, z_unlabelled)
+        return Fitted(state, present, tuple(support.x.shape[2:]))
+
+    def predict(self, fitted: Fitted, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Score the queries x [B, Q, ...] of B episodes.
+
+        Args:
+            fitted: what `fit` returned.
+            x: [B, Q, ...], examples of the shape of the support set's.
+            weight: [B, Q], 0 where padded; None if nothing is.
+
+        Returns:
+            logits [B, Q, N], minus infinity for classes that an episode does not have; or values
+            [B, Q, T] for real targets.
+
+        Raises:
+            ValueError: queries of another shape than the support examples.
+        """
+        shape = tuple(x.shape[2:])
+        if shape != fitted.shape:
+            raise ValueError(
+                f"query examples are {_times(shape)}, support examples {_times(fitted.shape)}; "
+                "they need to be the same"
+            )
+        z = self._embed_precisely(x, weight)
+        with torch.autocast(z.device.type, enabled=False):
+            scores = self.head.score(fitted.head, z, weight)
+        if fitted.present is None:
+            return scores
+        return scores.masked_fill(~fitted.present[:, None, :], -torch.inf)
+
+    def on_embeddings(self) -> "MetricLearner":
+        """A learner with the same head (not a copy) that takes embeddings in the place of pixels."""
+        return MetricLearner(nn.Identity(), self.head)
+
+    def save(self, path: str | Path) -> None:
+        """Write architecture and weights to one safetensors file, whole or not at all.
+
+        Raises:
+            TypeError: the backbone is not one of metalearn's, and so cannot be made again by name.
+            OSError: the file cannot be written.
+        """
+        save_tensors(path, self.state_dict(), {"learner": self.config})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The learner that `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, holds a pickle, or its weights do not fit.
+        """
+        tensors, about = load_tensors(path)
+        if "learner" not in about:
+            raise ValueError(f"{path} holds no learner")
+        learner = cls.from_config(about["learner"])
+        learner.load_weights(tensors, path)
+        return learner
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `from_config` makes the same architecture from.
+
+        Raises:
+            TypeError: the backbone or head is the user's own and has no `config`.
+        """
+        for part in (self.backbone, self.head):
+            if not isinstance(getattr(part, "config", None), dict):
+                raise TypeError(
+                    f"{type(part).__name__} has no `config` with a name that metalearn knows; "
+                    "keep its state_dict() yourself"
+                )
+        return {"backbone": self.backbone.config, "head": self.head.config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A new learner of this architecture."""
+        return cls(backbones.create(**config["backbone"]), heads.create(**config["head"]))
+
+    def load_weights(self, tensors: dict[str, Tensor], path: str | Path) -> None:
+        """Take these weights, which come from `path`.
+
+        Raises:
+            ValueError: they are of another architecture; the message names the first that differs.
+        """
+        own = self.state_dict()
+        for name in sorted(own.keys() | tensors.keys()):
+            has = list(tensors[name].shape) if name in tensors else "nothing"
+            needs = list(own[name].shape) if name in own else "nothing"
+            if has != needs:
+                raise ValueError(
+                    f"{path} is of another architecture: for {name} it has {has}; "
+                    f"{json.dumps(self.config)} needs {needs}"
+                )
+        self.load_state_dict(tensors)
+
+    def _embed_precisely(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Embeddings in at least float32: a head compares close numbers, whatever embedded them."""
+        z = self.embed(x, weight)
+        return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+
+    def _passes(self, flat: Tensor) -> Tensor:
+        """Embed [n, ...] in as many passes as the processor likes."""
+        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS_ON_CPU) if flat.device.type == "cpu" else 1
+        return torch.cat([self.backbone(_scaled(part)) for part in flat.tensor_split(n_passes or 1)])
+
+
+def pretrained(name: str = "conv4-glyphs") -> MetricLearner:
+    """A trained learner that ships with the package, in evaluation mode.
+
+    "conv4-glyphs": Conv4 and prototypes, trained by `scripts/train_checkpoint.py` on the glyphs of
+    scripts that do not occur in Omniglot.
+
+    Raises:
+        ValueError: none has this name; the message lists those there are.
+
+    Example:
+        >>> pretrained().config["backbone"]["name"]
+        'conv4'
+    """
+    folder = resources.files("metalearn").joinpath("checkpoints")
+    known = [Path(file.name).stem for file in folder.iterdir()]
+    if name not in known:
+        raise ValueError(unknown("pretrained learner", name, known))
+    with resources.as_file(folder.joinpath(f"{name}.safetensors")) as path:
+        return MetricLearner.load(path).eval()
+
+
+def one_hot(y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Classes as one-hot targets, and which classes each episode has.
+
+    Args:
+        y: [B, S] int64
+        weight: [B, S], 0 where padded.
+
+    Returns:
+        targets [B, S, N] and present [B, N] bool.
+
+    Raises:
+        ValueError: an episode whose classes are not 0, 1, ..., n-1 without a gap.
+    """
+    y = torch.where(weight > 0, y, 0)
+    if y.min() < 0:
+        raise ValueError(f"support label {y.min().item()}: classes are numbered from 0")
+    targets = F.one_hot(y, int(y.max()) + 1)
+    present = (targets * (weight > 0)[..., None]).sum(1) > 0
+    gaps = present[:, 1:] & ~present[:, :-1]
+    if gaps.any():
+        episode = int(gaps.any(1).nonzero()[0])
+        labels = y[episode][weight[episode] > 0].unique().tolist()
+        raise ValueError(
+            f"episode {episode} has the support labels {labels}; "
+            f"{len(labels)} classes are numbered 0 to {len(labels) - 1}"
+        )
+    return targets, present
+
+
+def _scaled(x: Tensor) -> Tensor:
+    return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,63 @@
+"""An episode: the support set to learn from and the query set to be judged on."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+PADDING = -100
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of B episodes, padded to the longest with examples of weight 0.
+
+    Attributes:
+        x: [B, S, ...] pixels or features.
+        y: [B, S] int64, class 0..N-1 of its episode, -100 where padded; or [B, S, T] real values.
+        weight: [B, S] float, 1 for an example, 0 for padding.
+        rows: [B, S] int64, the position of each example in its pool; None if it has no pool.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+    rows: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same examples on this device."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B episodes side by side.
+
+    Attributes:
+        support: the examples to learn from.
+        query: the examples to be judged on.
+        unlabelled: [B, U, ...] further examples without labels, or None.
+        n_way: [B] int64, how many classes each episode has.
+        classes: [B, N] int64, which class of the pool is class 0, 1, ... of the episode, -100 where an
+            episode has fewer; None if they have no pool.
+    """
+
+    support: Examples
+    query: Examples
+    n_way: Tensor
+    unlabelled: Tensor | None = None
+    classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.n_way)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same episodes on this device."""
+        return _moved(self, device)
+
+
+def _moved(record, device: torch.device | str):
+    """A dataclass with everything in it on this device."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return type(record)(**{k: v if v is None else v.to(device) for k, v in values.items()})

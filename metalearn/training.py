@@ -1,0 +1,353 @@
+"""The loop: select tasks, learn a model of each, evaluate it, update; and what a training needs around."""
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import metrics
+from .evaluation import evaluate
+from .files import load_tensors, save_tensors
+from .models.learner import MetricLearner
+from .tasks import ClassificationTasks
+from .updates import Gradient, cosine_to_zero
+
+
+class Update(Protocol):
+    """Step 4: makes an objective smaller; see `metalearn.updates`."""
+
+    def step(self, objective: Callable[[], Tensor], progress: float) -> float: ...
+    def state_tensors(self) -> dict[str, Tensor]: ...
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+@dataclass
+class History:
+    """What happened in training.
+
+    Attributes:
+        loss: the objective's value at each step, before its update.
+        validated_at: after how many steps the learner was validated.
+        validation: the mean score each time.
+        best: the best of these.
+        best_step: after how many steps it was measured.
+        seconds: spent in training, validations included.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validated_at: list[int] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best: float | None = None
+    best_step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return len(self.loss)
+
+
+def default_loss(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """[B]: cross-entropy for classes, mean squared error for real targets."""
+    if y.is_floating_point():
+        return metrics.mean_squared_error(scores, y, weight)
+    return metrics.negative_log_likelihood(scores, y, weight)
+
+
+class Trainer:
+    """Trains a learner on the episodes of a family of tasks.
+
+    Step t trains on episodes tB to tB + B - 1, so that a training is decided by its settings alone. With
+    `validation`, the learner ends with the weights that validated best.
+
+    Args:
+        learner: what to train; it is changed in place and stays on its device.
+        tasks: where the training episodes come from.
+        validation: other tasks, of other classes, to choose the best weights by; None for the last.
+        batch_size: B, episodes in a step.
+        update: how to make the loss smaller; None is Adam at 1e-3, falling to zero as a cosine.
+        loss: [B, Q, N], [B, Q], [B, Q] -> [B]; made smaller on average.
+        metric: what validation measures.
+        validate_every: steps between validations, which also write the checkpoint.
+        validation_episodes: episodes in a validation.
+        patience: stop after this many validations without a better one; None never stops early.
+        folder: where to write `best.safetensors` (a learner for `MetricLearner.load`) and
+            `last.safetensors` (to resume from); None writes nothing.
+        precision: "float32", "bfloat16", or "auto", which takes bfloat16 where the processor has it.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: a setting that makes no sense; the message names it.
+
+    Example:
+        >>> import metalearn as ml
+        >>> tasks = ml.ClassificationTasks(ml.load_pool("digits").resize(16), n_way=5, n_shot=1, n_query=5)
+        >>> learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), ml.heads.Prototypical())
+        >>> history = ml.Trainer(learner, tasks, progress=False).fit(steps=20)
+        >>> history.steps, history.loss[-1] < history.loss[0]
+        (20, True)
+
+    Derived in chapter 6, *Update*.
+    """
+
+    def __init__(
+        self,
+        learner: MetricLearner,
+        tasks: ClassificationTasks,
+        validation: ClassificationTasks | None = None,
+        *,
+        batch_size: int = 1,
+        update: Update | None = None,
+        loss: metrics.Metric = default_loss,
+        metric: metrics.Metric = metrics.accuracy,
+        validate_every: int = 100,
+        validation_episodes: int = 200,
+        patience: int | None = None,
+        folder: str | Path | None = None,
+        precision: str = "auto",
+        progress: bool = True,
+    ):
+        for name, value in (("batch_size", batch_size), ("validate_every", validate_every)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it needs to be at least 1")
+        if precision not in ("auto", "bfloat16", "float32"):
+            raise ValueError(f"precision is {precision!r}; it is 'auto', 'bfloat16' or 'float32'")
+        if patience is not None and validation is None:
+            raise ValueError("patience needs validation tasks to be measured on")
+        self.learner = learner
+        self.tasks = tasks
+        self.validation = validation
+        self.batch_size = batch_size
+        self.update = update or Gradient(learner.parameters(), schedule=cosine_to_zero)
+        self.loss = loss
+        self.metric = metric
+        self.validate_every = validate_every
+        self.validation_episodes = validation_episodes
+        self.patience = patience
+        self.folder = None if folder is None else _writable(Path(folder))
+        self.precision = precision
+        self.progress = progress
+        self.history = History()
+        self.best: dict[str, Tensor] = {}
+        if folder is not None:
+            self._settings(steps=0)
+
+    def fit(self, steps: int, resume: bool = False) -> History:
+        """Train until `steps` steps have been made in all.
+
+        Ctrl-C ends the step at hand, writes the checkpoint and raises KeyboardInterrupt.
+
+        Args:
+            steps: the length of the whole training, which a falling learning rate is measured by.
+            resume: go on from the folder's checkpoint as if training had never stopped: to the last
+                bit, on the same machine with the same number of threads.
+
+        Raises:
+            FileExistsError: the folder holds a checkpoint, and `resume` is False.
+            ValueError: the checkpoint is of other settings, tasks or architecture.
+            FloatingPointError: the loss is not finite any more.
+        """
+        if resume:
+            self._load_checkpoint(steps)
+        elif self.history.steps == 0:
+            self.refuse_to_overwrite()
+        if steps <= self.history.steps:
+            raise ValueError(f"steps is {steps}, and {self.history.steps} have been made already")
+        bar = tqdm(
+            total=steps, initial=self.history.steps, disable=not self.progress, unit="step", ncols=88
+        )
+        self._started = time.perf_counter() - self.history.seconds
+        with bar, self._fast_format(), _stop_between_steps() as stop_asked:
+            while self.history.steps < steps and not self._out_of_patience():
+                self.history.loss.append(self._step(self.history.steps / steps))
+                validate = self.history.steps % self.validate_every == 0
+                if validate or self.history.steps == steps:
+                    self._validate()
+                    self._save_checkpoint(steps)
+                bar.set_postfix_str(self._in_words(), refresh=False)
+                bar.update()
+                if stop_asked.is_set():
+                    self._save_checkpoint(steps)
+                    raise KeyboardInterrupt
+        if self.best:
+            self.learner.load_state_dict(self.best)
+        return self.history
+
+    def refuse_to_overwrite(self) -> None:
+        """Raise FileExistsError if the folder holds a training already."""
+        if self.folder is not None and self._checkpoint.exists():
+            raise FileExistsError(
+                f"{self.folder} already holds a training; resume it, or choose another folder"
+            )
+
+    def _step(self, progress: float) -> float:
+        """The four steps of metric-based meta-learning, once."""
+        start = self.history.steps * self.batch_size
+        batch = self.tasks.batch(range(start, start + self.batch_size)).to(self._device)  # 1 select
+        self.learner.train()
+
+        def objective() -> Tensor:
+            with self._autocast():
+                fitted = self.learner.fit(batch.support, batch.unlabelled)  # 2 learn
+                scores = self.learner.predict(fitted, batch.query.x, batch.query.weight)
+            return self.loss(scores, batch.query.y, batch.query.weight).mean()  # 3 evaluate
+
+        return self.update.step(objective, progress)  # 4 update
+
+    def _validate(self) -> None:
+        """Measure on the validation tasks, and keep the weights if they are the best so far."""
+        if self.validation is None:
+            return
+        report = evaluate(self.learner, self.validation, self.validation_episodes, self.metric)
+        sign = 1 if self.metric.higher_is_better else -1
+        history = self.history
+        if not history.validation or sign * report.mean > sign * history.best:
+            history.best, history.best_step = report.mean, history.steps
+            self.best = {name: t.clone() for name, t in self.learner.state_dict().items()}
+        history.validated_at.append(history.steps)
+        history.validation.append(report.mean)
+
+    def _out_of_patience(self) -> bool:
+        since_best = sum(step > self.history.best_step for step in self.history.validated_at)
+        return self.patience is not None and since_best >= self.patience
+
+    def _in_words(self) -> str:
+        recent = self.history.loss[-50:]
+        words = f"loss {sum(recent) / len(recent):.3f}"
+        if self.history.validation:
+            words += f", validation {self.history.validation[-1]:.3f}"
+        return words
+
+    @property
+    def _device(self) -> torch.device:
+        return next(p.device for p in self.learner.parameters())
+
+    # Speed
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+
+    @property
+    def _bfloat16(self) -> bool:
+        if self.precision == "auto":
+            return computes_bfloat16(self._device)
+        return self.precision == "bfloat16"
+
+    @contextmanager
+    def _fast_format(self) -> Iterator[None]:
+        """Channels last inside: with bfloat16 about twice as fast, without it slower."""
+        if not self._bfloat16:
+            yield
+            return
+        self.learner.to(memory_format=torch.channels_last)
+        try:
+            yield
+        finally:
+            self.learner.to(memory_format=torch.contiguous_format)
+
+    # Checkpoints
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "last.safetensors"
+
+    def _settings(self, steps: int) -> dict[str, Any]:
+        """What decides a training; a checkpoint is only taken up again under the same."""
+        return {
+            "learner": self.learner.config,
+            "tasks": self.tasks.identity,
+            "validation": self.validation and self.validation.identity,
+            "validation_episodes": self.validation_episodes,
+            "validate_every": self.validate_every,
+            "batch_size": self.batch_size,
+            "update": repr(self.update),
+            "bfloat16": self._bfloat16,
+            "steps": steps,
+        }
+
+    def _save_checkpoint(self, steps: int) -> None:
+        self.history.seconds = time.perf_counter() - self._started
+        if self.folder is None:
+            return
+        parts = {
+            "learner": self.learner.state_dict(),
+            "best": self.best,
+            "update": self.update.state_tensors(),
+        }
+        tensors = {f"{part}/{k}": t for part, named in parts.items() for k, t in named.items()}
+        about = {"training": self._settings(steps), "history": asdict(self.history)}
+        save_tensors(self._checkpoint, tensors, about)
+        best = self.best or self.learner.state_dict()
+        save_tensors(self.folder / "best.safetensors", best, {"learner": self.learner.config})
+
+    def _load_checkpoint(self, steps: int) -> None:
+        if self.folder is None:
+            raise ValueError("there is no folder to resume from")
+        tensors, about = load_tensors(self._checkpoint)
+        if "training" not in about:
+            raise ValueError(f"{self._checkpoint} holds no training")
+        for name, now in self._settings(steps).items():
+            was = about["training"][name]
+            if was != now:
+                raise ValueError(
+                    f"cannot resume {self.folder}: its {name} was {was}, and is {now} now"
+                )
+        parts: dict[str, dict[str, Tensor]] = {"learner": {}, "best": {}, "update": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor
+        self.learner.load_weights(parts["learner"], self._checkpoint)
+        self.update.load_state_tensors(parts["update"])
+        self.best = parts["best"]
+        self.history = History(**about["history"])
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    return folder
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the processor has instructions for bfloat16, so that it gains from it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return device.type == "cpu" and (has.get("avx512_bf16", False) or has.get("amx_bf16", False))
+
+
+@contextmanager
+def _stop_between_steps() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that no step is cut in half; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

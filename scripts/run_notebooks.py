@@ -1,0 +1,70 @@
+"""Run notebooks from top to bottom and store their outputs in the form that is committed.
+
+usage: python scripts/run_notebooks.py [--solutions] [notebook ...; default: all]
+
+With --solutions, the Python code in the text runs too, where it stands, and nothing is stored.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 60  # seconds on two cores, the start of the kernel included
+
+
+def execute(notebook: NotebookNode, path: Path) -> None:
+    """Run the cells in the notebook's folder; exit with the complaint of the first that fails."""
+    folder = {"metadata": {"path": path.parent}}
+    try:
+        NotebookClient(notebook, timeout=300, resources=folder, record_timing=False).execute()
+    except CellExecutionError as error:
+        sys.exit(f"{path}: {error}")
+
+
+def store(notebook: NotebookNode, path: Path) -> None:
+    """Write the notebook without what differs from run to run: git shows real changes only."""
+    nbformat.write(notebook, path)
+    extra = "cell.metadata.execution metadata.language_info"
+    keep = ["--keep-output", "--keep-count", f"--extra-keys={extra}"]
+    subprocess.run([sys.executable, "-m", "nbstripout", *keep, path], check=True)
+
+
+def with_solutions(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook with a code cell after each block of Python code in its text."""
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if cell.cell_type == "markdown":
+            blocks = re.findall(r"(?ms)^```python\n(.*?)^```$", cell.source)
+            cells.extend(nbformat.v4.new_code_cell(block) for block in blocks)
+    return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
+
+
+def main(*arguments: str) -> None:
+    """Run every notebook that is named, and exit with a complaint where one was too slow."""
+    solutions = "--solutions" in arguments
+    named = [Path(name) for name in arguments if name != "--solutions"]
+    slow = []
+    for path in named or sorted((ROOT / "book").rglob("[!.]*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        start = time.perf_counter()
+        execute(with_solutions(notebook) if solutions else notebook, path)
+        seconds = time.perf_counter() - start
+        if not solutions:
+            store(notebook, path)
+            slow += [path.name] if seconds > LIMIT else []
+        print(f"{seconds:5.1f} s  {path}", flush=True)
+    if slow:
+        sys.exit(f"over {LIMIT} s: {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

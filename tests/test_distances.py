@@ -1,0 +1,40 @@
+"""Distances compare each query with each centre of its own episode."""
+
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from metalearn.models.distances import DISTANCES
+
+SCIPY = {"squared_euclidean": "sqeuclidean", "cosine": "cosine"}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_agrees_with_scipy(name):
+    generator = torch.Generator().manual_seed(0)
+    z, c = torch.randn(2, 5, 8, generator=generator), torch.randn(2, 3, 8, generator=generator)
+    d = DISTANCES[name](z, c)
+    for b in range(2):
+        expected = torch.tensor(cdist(z[b], c[b], SCIPY[name]), dtype=torch.float32)
+        torch.testing.assert_close(d[b], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_is_never_negative_and_has_a_finite_gradient_at_zero(name):
+    z = (1000 + torch.rand(1, 4, 64, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    d = DISTANCES[name](z, z.detach())
+    d.sum().backward()
+    assert (d > -1e-6).all()
+    assert d.diagonal(dim1=1, dim2=2).abs().max() < 1e-3
+    assert z.grad.isfinite().all()
+
+
+def test_squared_euclidean_keeps_its_digits_far_from_the_origin():
+    z, c = torch.tensor([[[1000.0, 0.0]]]), torch.tensor([[[1000.0, 0.1], [1001.0, 0.0]]])
+    torch.testing.assert_close(
+        DISTANCES["squared_euclidean"](z, c), torch.tensor([[[0.01, 1.0]]]), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_cosine_of_a_zero_vector_is_one():
+    assert (DISTANCES["cosine"](torch.zeros(1, 1, 3), torch.ones(1, 2, 3)) == 1).all()

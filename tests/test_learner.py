@@ -1,0 +1,178 @@
+"""A learner embeds, fits its head, predicts, and is kept in a file."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from metalearn import ClassificationTasks, MetricLearner, backbones, heads
+from metalearn.files import load_tensors
+from metalearn.models.learner import IMAGES_IN_PASS_ON_CPU
+from metalearn.tasks import Examples
+
+
+@pytest.fixture
+def learner():
+    return MetricLearner(backbones.conv4(width=8, seed=0), heads.Prototypical()).eval()
+
+
+@pytest.fixture
+def batch(pool):
+    return ClassificationTasks(pool, n_way=(3, 5), n_shot=(1, 3), n_query=4, seed=0).batch(range(4))
+
+
+def test_backbone_is_decided_by_its_seed_and_leaves_global_random_state():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    one, again, other = (backbones.conv4(seed=seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["blocks.0.0.weight"], other["blocks.0.0.weight"])
+
+
+def test_conv4_has_the_size_the_papers_give():
+    net = backbones.conv4()
+    assert sum(p.numel() for p in net.parameters()) == 111_680  # 9*64 + 3*9*64*64 + 4*2*64
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 64)
+    assert backbones.conv4(channels=3)(torch.zeros(2, 3, 84, 84)).shape == (2, 1600)
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 15, 28)])
+def test_conv4_says_which_pictures_it_needs(shape):
+    with pytest.raises(ValueError, match="this conv4 needs 1 channels of at least 16x16"):
+        backbones.conv4()(torch.zeros(1, *shape))
+
+
+def test_unknown_backbone_lists_the_known():
+    with pytest.raises(ValueError, match="unknown backbone 'conv'; known, closest first: conv4"):
+        backbones.create("conv")
+
+
+def test_pixels_are_scaled_in_one_place(learner):
+    whole = torch.randint(0, 256, (1, 3, 1, 16, 16), dtype=torch.uint8)
+    torch.testing.assert_close(learner.embed(whole), learner.embed(whole.float() / 255))
+
+
+def test_passes_of_any_size_give_the_same_embeddings(learner, monkeypatch):
+    images = torch.rand(2, 100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert 200 > IMAGES_IN_PASS_ON_CPU
+    expected = learner.backbone(images.flatten(0, 1)).unflatten(0, (2, 100))
+    torch.testing.assert_close(learner.embed(images), expected)
+
+
+def test_missing_classes_get_minus_infinity(learner, batch):
+    scores = learner.predict(learner.fit(batch.support), batch.query.x, batch.query.weight)
+    for b, n in enumerate(batch.n_way):
+        assert scores[b, :, :n].isfinite().all()
+        assert (scores[b, :, n:] == -torch.inf).all()
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_padding_changes_no_score_and_no_batch_statistics(head, batch, pool):
+    """Even in training mode: padding is not embedded."""
+
+    def trained_on(batch):
+        learner = MetricLearner(backbones.conv4(width=8, seed=0), heads.create(head)).train()
+        scores = learner.predict(learner.fit(batch.support), batch.query.x, batch.query.weight)
+        return scores, learner.backbone.state_dict()
+
+    scores, statistics = trained_on(batch)
+    noise = torch.randint_like(batch.support.x, 256)
+    real = (batch.support.weight > 0)[..., None, None, None]
+    support = Examples(
+        torch.where(real, batch.support.x, noise), batch.support.y, batch.support.weight
+    )
+    noisy = type(batch)(support, batch.query, batch.n_way)
+    scores_noisy, statistics_noisy = trained_on(noisy)
+    assert torch.equal(scores, scores_noisy)
+    assert all(torch.equal(statistics[name], statistics_noisy[name]) for name in statistics)
+
+
+def test_regression_predicts_values():
+    learner = MetricLearner(nn.Identity(), heads.Ridge(regularisation=1e-6))
+    x = torch.tensor([[[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]])
+    fitted = learner.fit(Examples(x, y=2 * x[..., :1] + 1, weight=torch.ones(1, 3)))
+    values = learner.predict(fitted, torch.tensor([[[5.0, 1.0]]]))
+    torch.testing.assert_close(values, torch.tensor([[[11.0]]]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("labels", [[[3, 4, 5]], [[0, 2, 2]], [[-1, 0, 1]]])
+def test_labels_that_are_not_0_to_n_are_refused(learner, labels):
+    x = torch.zeros(1, 3, 1, 16, 16)
+    with pytest.raises(ValueError, match="numbered"):
+        learner.fit(Examples(x, torch.tensor(labels), torch.ones(1, 3)))
+
+
+def test_queries_of_another_size_are_refused(learner, batch):
+    fitted = learner.fit(batch.support)
+    with pytest.raises(ValueError, match="query examples are 1x32x32, support examples 1x16x16"):
+        learner.predict(fitted, torch.zeros(4, 2, 1, 32, 32))
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_saved_and_loaded_gives_the_same_bits(head, batch, tmp_path):
+    learner = MetricLearner(backbones.conv4(width=8, seed=5), heads.create(head)).eval()
+    learner.save(tmp_path / "learner.safetensors")
+    loaded = MetricLearner.load(tmp_path / "learner.safetensors").eval()
+    both = [each.predict(each.fit(batch.support), batch.query.x, batch.query.weight)
+            for each in (learner, loaded)]
+    assert torch.equal(*both)
+
+
+def test_a_backbone_of_the_users_own_is_not_half_saved(tmp_path):
+    learner = MetricLearner(nn.Linear(4, 2), heads.Prototypical())
+    with pytest.raises(TypeError, match=r"Linear has no `config`.*keep its state_dict\(\) yourself"):
+        learner.save(tmp_path / "learner.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Files that must not load
+
+
+def test_truncated_file(learner, tmp_path):
+    path = tmp_path / "learner.safetensors"
+    learner.save(path)
+    for size in (0, 5, 200, path.stat().st_size - 4):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(ValueError, match="damaged or cut short"):
+            MetricLearner.load(path)
+        learner.save(path)
+
+
+def test_pickle_is_refused_unopened(learner, tmp_path):
+    path = tmp_path / "learner.pt"
+    torch.save(learner.state_dict(), path)
+    with pytest.raises(ValueError, match="holds a pickle, which could run any program"):
+        MetricLearner.load(path)
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="holds a pickle"):
+        MetricLearner.load(path)
+
+
+def test_file_of_something_else(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="metalearn did not write it"):
+        MetricLearner.load(path)
+    with pytest.raises(FileNotFoundError):
+        MetricLearner.load(tmp_path / "nowhere")
+
+
+def test_weights_of_another_architecture(learner, tmp_path):
+    path = tmp_path / "learner.safetensors"
+    learner.save(path)
+    wide = MetricLearner(backbones.conv4(width=16), heads.Prototypical())
+    tensors, _ = load_tensors(path)
+    with pytest.raises(ValueError, match=r"another architecture: for backbone.* it has \[8, 1, 3, 3\].*\[16, 1, 3, 3\]"):
+        wide.load_weights(tensors, path)
+
+
+def test_architecture_that_this_version_does_not_know(learner, tmp_path):
+    path = tmp_path / "learner.safetensors"
+    about = {"learner": {"backbone": {"name": "conv9"}, "head": {"name": "ridge"}}}
+    save_file(learner.state_dict(), path, metadata={"metalearn": json.dumps(about)})
+    with pytest.raises(ValueError, match="unknown backbone 'conv9'"):
+        MetricLearner.load(path)

@@ -1,0 +1,184 @@
+"""What an episode is, held as invariants over any pool, way, shot and query."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import numbered_pool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metalearn import ClassificationTasks, Pool
+
+SIZES = st.lists(st.integers(3, 12), min_size=2, max_size=9)
+RANGES = st.tuples(st.integers(1, 3), st.integers(0, 3)).map(lambda pair: (pair[0], sum(pair)))
+
+
+def uneven_pool(sizes, n_groups=1) -> Pool:
+    """A class of each size; the only feature of an example is its position in the pool."""
+    labels = np.arange(len(sizes)).repeat(sizes)
+    rows = np.arange(len(labels), dtype=np.float32)[:, None]
+    groups = [f"group {c % n_groups}" for c in range(len(sizes))]
+    return Pool(rows, labels, [f"class {c}" for c in range(len(sizes))], groups)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    sizes=SIZES,
+    n_way=st.one_of(st.integers(2, 9), RANGES.map(lambda r: (r[0] + 1, r[1] + 1))),
+    n_shot=st.one_of(st.integers(1, 5), RANGES),
+    n_query=st.integers(1, 6),
+    seed=st.integers(0, 2**32),
+    first=st.integers(0, 2**40),
+)
+def test_invariants_of_sampling_hold_or_the_right_error_is_raised(
+    sizes, n_way, n_shot, n_query, seed, first
+):
+    pool = uneven_pool(sizes)
+    way = n_way if isinstance(n_way, tuple) else (n_way, n_way)
+    shot = n_shot if isinstance(n_shot, tuple) else (n_shot, n_shot)
+    if min(sizes) < shot[0] + n_query or len(sizes) < way[0]:
+        with pytest.raises(ValueError, match=r"needs \d+|the pool has"):
+            ClassificationTasks(pool, n_way, n_shot, n_query, seed)
+        return
+    batch = ClassificationTasks(pool, n_way, n_shot, n_query, seed).batch(range(first, first + 4))
+    for b in range(4):
+        n = int(batch.n_way[b])
+        assert way[0] <= n <= min(way[1], len(sizes))
+        classes = batch.classes[b, :n].tolist()
+        assert len(set(classes)) == n, "no class is drawn twice"
+        s_rows, s_y = real_part(batch.support, b)
+        q_rows, q_y = real_part(batch.query, b)
+        drawn = torch.cat([s_rows, q_rows]).tolist()
+        assert len(set(drawn)) == len(drawn), "support and query never share an example"
+        assert pool.labels[s_rows].tolist() == [classes[y] for y in s_y]
+        assert pool.labels[q_rows].tolist() == [classes[y] for y in q_y]
+        shots = torch.bincount(s_y, minlength=n).tolist()
+        for c, k in zip(classes, shots, strict=True):
+            assert shot[0] <= k <= min(shot[1], sizes[c] - n_query)
+        assert torch.bincount(q_y, minlength=n).tolist() == [n_query] * n
+        for examples in (batch.support, batch.query):
+            padded = examples.weight[b] == 0
+            assert (examples.y[b][padded] == -100).all()
+            assert (examples.x[b, ~padded, 0] == examples.rows[b][~padded]).all()
+
+
+def real_part(examples, b):
+    real = examples.weight[b] > 0
+    return examples.rows[b][real], examples.y[b][real]
+
+
+def test_episode_is_the_same_alone_and_in_any_batch(pool):
+    tasks = ClassificationTasks(pool, n_way=5, n_shot=2, n_query=3, seed=4)
+    batch = tasks.batch([7, 2, 9])
+    for b, i in enumerate([7, 2, 9]):
+        alone = tasks.episode(i)
+        assert torch.equal(alone.support.rows[0], batch.support.rows[b])
+        assert torch.equal(alone.query.x[0], batch.query.x[b])
+
+
+def test_episodes_and_seeds_differ(pool):
+    tasks = [ClassificationTasks(pool, n_query=3, seed=seed) for seed in (0, 1)]
+    drawn = {tuple(t.episode(i).query.rows[0].tolist()) for t in tasks for i in range(50)}
+    assert len(drawn) == 100
+
+
+def test_sampling_neither_reads_nor_moves_global_random_state(pool):
+    tasks = ClassificationTasks(pool, n_query=3)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    one = tasks.episode(3).query.rows
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    tasks.episode(4)
+    after = np.random.get_state()[1], torch.get_rng_state()  # noqa: NPY002
+    assert (before[0] == after[0]).all()
+    assert torch.equal(before[1], after[1])
+    torch.manual_seed(9)
+    assert torch.equal(one, tasks.episode(3).query.rows)
+
+
+def test_every_process_draws_the_same_episodes():
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from conftest import numbered_pool;"
+        "from metalearn import ClassificationTasks;"
+        "tasks = ClassificationTasks(numbered_pool(12, 20), n_way=3, n_shot=1, n_query=2, seed=5);"
+        "print(tasks.batch([0, 10**12]).query.rows.tolist())"
+    )
+    folder = str(__import__("pathlib").Path(__file__).parent)
+    command = [sys.executable, "-c", program, folder]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    tasks = ClassificationTasks(numbered_pool(12, 20), n_way=3, n_shot=1, n_query=2, seed=5)
+    assert json.loads(printed) == tasks.batch([0, 10**12]).query.rows.tolist()
+
+
+def test_golden_first_episodes():
+    """If this fails, every published number of the book is of other episodes: change it knowingly."""
+    tasks = ClassificationTasks(numbered_pool(12, 20), n_way=3, n_shot=1, n_query=2, seed=0)
+    batch = tasks.batch([0, 1])
+    assert batch.classes.tolist() == GOLDEN["classes"]
+    assert batch.support.rows.tolist() == GOLDEN["support"]
+    assert batch.query.rows.tolist() == GOLDEN["query"]
+
+
+GOLDEN = {
+    "classes": [[7, 6, 8], [11, 5, 9]],
+    "support": [[159, 131, 173], [224, 104, 180]],
+    "query": [[130, 140, 137, 172, 141, 170], [105, 101, 239, 194, 198, 234]],
+}
+
+
+def test_class_numbers_and_queries_come_in_random_order(pool):
+    tasks = ClassificationTasks(pool, n_way=3, n_query=5)
+    batch = tasks.batch(range(300))
+    first = torch.bincount(batch.classes[:, 0], minlength=pool.n_classes)
+    assert (first > 8).all(), "each of 12 classes is class 0 in about 25 of 300 episodes"
+    assert (batch.query.y[:, :5] != 0).any(1).float().mean() > 0.9
+
+
+def test_every_example_is_used_as_support_whatever_its_place_in_the_file(pool):
+    rows = ClassificationTasks(pool, n_way=6, n_query=3).batch(range(500)).support.rows
+    assert set(rows.flatten().tolist()) == set(range(len(pool)))
+
+
+def test_within_group_draws_one_script_at_a_time(pool):
+    tasks = ClassificationTasks(pool, n_way=3, n_query=3, within_group=True)
+    groups = np.array(pool.groups)[tasks.batch(range(100)).classes]
+    assert (groups == groups[:, :1]).all()
+    assert len(set(groups[:, 0])) == 4
+    with pytest.raises(ValueError, match="no group of the pool has 4 classes"):
+        ClassificationTasks(pool, n_way=4, n_query=3, within_group=True)
+    with pytest.raises(ValueError, match="needs a pool with groups"):
+        bare = Pool(pool.images, pool.labels, pool.names)
+        ClassificationTasks(bare, n_way=3, n_query=3, within_group=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_way": 1}, "n_way is 1; it needs to be a whole number of at least 2"),
+        ({"n_way": 0}, "n_way is 0"),
+        ({"n_way": 2.5}, "n_way is 2.5"),
+        ({"n_way": (5, 3)}, r"n_way is \(5, 3\)"),
+        ({"n_shot": 0}, "n_shot is 0"),
+        ({"n_query": 0}, "n_query is 0"),
+        ({"n_way": 13}, "the pool has 12 classes; 13-way needs 13"),
+        ({"n_shot": 6}, "class 'class 0' has 20 examples; 6-shot with 15 queries needs 21"),
+    ],
+)
+def test_what_cannot_be_sampled_is_said_at_once(pool, options, message):
+    with pytest.raises(ValueError, match=message):
+        ClassificationTasks(pool, **options)
+
+
+def test_identity_tells_episodes_apart(pool):
+    base = ClassificationTasks(pool, n_query=3)
+    assert base.identity == ClassificationTasks(pool.resize(8), n_query=3).identity
+    for other in (
+        ClassificationTasks(pool, n_query=3, seed=1),
+        ClassificationTasks(pool, n_query=4),
+        ClassificationTasks(pool.exclude(names=["class 3"]), n_query=3),
+    ):
+        assert base.identity != other.identity

@@ -1,0 +1,227 @@
+"""The loop trains, validates, stops, and resumes to the last bit."""
+
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+import metalearn as ml
+from metalearn.files import load_tensors
+from metalearn.training import computes_bfloat16
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return ml.load_pool("digits").resize(16).split((0.6, 0.4), seed=0)
+
+
+@pytest.fixture
+def make(splits, tmp_path):
+    """A trainer of a small learner on digits; options change it."""
+
+    def make(folder=None, head="prototypical", lr=3e-3, **options):
+        tasks, validation = (
+            ml.ClassificationTasks(part, n_way=4, n_shot=1, n_query=5, seed=0) for part in splits
+        )
+        learner = ml.MetricLearner(
+            ml.backbones.conv4(width=8, seed=0), ml.heads.create(head)
+        )
+        options = {"validation": validation, "validate_every": 4, "validation_episodes": 20} | options
+        return ml.Trainer(
+            learner,
+            tasks,
+            update=ml.updates.Gradient(learner.parameters(), lr=lr, schedule=ml.updates.cosine_to_zero),
+            folder=folder,
+            progress=False,
+            **options,
+        )
+
+    return make
+
+
+def weights(learner):
+    return torch.cat([t.flatten().double() for t in learner.state_dict().values()])
+
+
+@pytest.mark.parametrize("head", ml.heads.names())
+def test_every_head_learns(make, head):
+    trainer = make(head=head, lr=1e-2, validation=None, batch_size=2)
+    history = trainer.fit(steps=40)
+    assert sum(history.loss[-8:]) < 0.8 * sum(history.loss[:8])
+
+
+def test_training_is_decided_by_its_settings(make):
+    one, again = make(), make()
+    assert one.fit(6).loss == again.fit(6).loss
+    assert torch.equal(weights(one.learner), weights(again.learner))
+
+
+def test_training_leaves_global_random_state(make):
+    before = torch.get_rng_state()
+    make().fit(3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_learner_ends_with_the_weights_that_validated_best(make):
+    trainer = make()
+    history = trainer.fit(12)
+    assert history.validated_at == [4, 8, 12]
+    assert history.best == max(history.validation)
+    assert history.best_step == history.validated_at[history.validation.index(history.best)]
+    report = ml.evaluate(trainer.learner, trainer.validation, 20)
+    assert report.mean == pytest.approx(history.best, abs=1e-6)
+
+
+def test_training_stops_when_validation_no_longer_improves(make):
+    history = make(lr=1e-12, patience=2).fit(100)
+    assert history.steps == 12, "first validation is the best, and two more are no better"
+
+
+class Stop(ml.updates.Gradient):
+    """A gradient update during which somebody presses Ctrl-C at one step."""
+
+    at_step = 5
+
+    def step(self, objective, progress=0.0):
+        self.made = getattr(self, "made", 0) + 1
+        if self.made == self.at_step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(objective, progress)
+
+    def __repr__(self):
+        return super().__repr__()
+
+
+@pytest.mark.parametrize("stop_at", [4, 5, 7])
+def test_resumed_equals_uninterrupted_to_the_last_bit(make, tmp_path, stop_at):
+    whole = make(folder=tmp_path / "whole")
+    whole.fit(12)
+
+    stopped = make(folder=tmp_path / "stopped")
+    stopped.update.__class__ = Stop
+    stopped.update.at_step = stop_at
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(12)
+    assert stopped.history.steps == stop_at, "the step at hand was ended"
+
+    resumed = make(folder=tmp_path / "stopped")
+    history = resumed.fit(12, resume=True)
+    assert history.loss == whole.history.loss
+    assert history.validation == whole.history.validation
+    assert torch.equal(weights(resumed.learner), weights(whole.learner))
+    last = [load_tensors(tmp_path / name / "last.safetensors")[0] for name in ("whole", "stopped")]
+    assert last[0].keys() == last[1].keys()
+    assert all(torch.equal(t, last[1][name]) for name, t in last[0].items())
+
+
+def test_signal_handling_is_put_back(make):
+    before = signal.getsignal(signal.SIGINT)
+    make().fit(2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_training_works_outside_the_main_thread(make):
+    trainer = make()
+    thread = threading.Thread(target=trainer.fit, args=(3,))
+    thread.start()
+    thread.join()
+    assert trainer.history.steps == 3
+
+
+def test_best_file_is_a_learner(make, tmp_path):
+    trainer = make(folder=tmp_path)
+    trainer.fit(8)
+    loaded = ml.MetricLearner.load(tmp_path / "best.safetensors")
+    assert torch.equal(weights(loaded), weights(trainer.learner))
+
+
+def test_a_training_is_not_overwritten(make, tmp_path):
+    make(folder=tmp_path).fit(4)
+    with pytest.raises(FileExistsError, match="already holds a training; resume it"):
+        make(folder=tmp_path).fit(4)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"lr": 1e-2}, "update"), ({"batch_size": 2}, "batch_size"), ({"head": "ridge"}, "learner")],
+)
+def test_resuming_under_other_settings_is_refused(make, tmp_path, change, name):
+    make(folder=tmp_path).fit(4)
+    with pytest.raises(ValueError, match=f"cannot resume .*: its {name} was"):
+        make(folder=tmp_path, **change).fit(8, resume=True)
+
+
+def test_resuming_to_another_length_is_refused(make, tmp_path):
+    make(folder=tmp_path).fit(4)
+    with pytest.raises(ValueError, match="its steps was 4, and is 8 now"):
+        make(folder=tmp_path).fit(8, resume=True)
+
+
+def test_resuming_from_nothing(make, tmp_path):
+    with pytest.raises(ValueError, match="there is no folder to resume from"):
+        make().fit(4, resume=True)
+    with pytest.raises(FileNotFoundError):
+        make(folder=tmp_path).fit(4, resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_harms(make):
+    trainer = make(loss=lambda scores, y, weight: scores.sum() * torch.nan)
+    before = weights(trainer.learner.head)
+    with pytest.raises(FloatingPointError, match="the objective is nan"):
+        trainer.fit(3)
+    assert torch.equal(weights(trainer.learner.head), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"validate_every": 0}, "validate_every is 0"),
+        ({"precision": "float8"}, "precision is 'float8'"),
+        ({"validation": None, "patience": 3}, "patience needs validation tasks"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_output_folder_that_cannot_be_written(make, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot write to the folder"):
+        make(folder=tmp_path / "file" / "run")
+
+
+def test_a_learner_without_parameters_cannot_be_trained(splits):
+    learner = ml.MetricLearner(ml.backbones.identity(), ml.heads.Prototypical())
+    with pytest.raises(ValueError, match="nothing here can be trained"):
+        ml.Trainer(learner, ml.ClassificationTasks(splits[0], n_way=4))
+
+
+def test_bfloat16_trains_too_and_leaves_float32_weights(make):
+    trainer = make(precision="bfloat16")
+    history = trainer.fit(4)
+    assert all(p.dtype == torch.float32 for p in trainer.learner.parameters())
+    assert history.loss == pytest.approx(make(precision="float32").fit(4).loss, rel=0.2)
+
+
+def test_automatic_precision_asks_the_processor():
+    assert computes_bfloat16(torch.device("cpu")) in (True, False)
+    assert not computes_bfloat16(torch.device("meta"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_trains_and_evaluates_on_cuda(make):
+    trainer = make()
+    trainer.learner.cuda()
+    history = trainer.fit(8)
+    assert history.loss[-1] < history.loss[0]
+
+
+def test_clipping_bounds_the_gradient():
+    weight = torch.nn.Parameter(torch.tensor(100.0))
+    update = ml.updates.Gradient([weight], lr=1.0, optimiser=torch.optim.SGD, clip=1.0)
+    update.step(lambda: weight.square())
+    assert weight.item() == pytest.approx(99.0)
