@@ -2,6 +2,9 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
+# Threads that wait without spinning: a busy machine otherwise slows two of them down tenfold.
+export OMP_WAIT_POLICY := PASSIVE
+
 # Options for jupyter-book, such as "-W -n --keep-going --all" for a full build with warnings as errors.
 BOOK_OPTIONS ?=
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from . import metrics, updates
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate
-from .models import MetricLearner, backbones, distances, heads, pretrained
+from .models import MetricLearner, backbones, distances, heads, model_card, pretrained
 from .tasks import Batch, ClassificationTasks, Examples
 from .training import History, Trainer
 
@@ -33,6 +33,7 @@ __all__ = [
     "heads",
     "load_pool",
     "metrics",
+    "model_card",
     "plots",
     "pretrained",
     "published_split",

@@ -6,8 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import OMNIGLOT_SCRIPTS, ClassificationTasks, MetricLearner, Pool, Trainer
-from . import backbones, evaluate, heads, load_pool
+from . import (
+    OMNIGLOT_SCRIPTS,
+    ClassificationTasks,
+    MetricLearner,
+    Pool,
+    Trainer,
+    backbones,
+    evaluate,
+    heads,
+    load_pool,
+)
 from .data import POOLS, cache
 from .files import written_whole
 from .updates import Gradient, cosine_to_zero
@@ -45,7 +54,9 @@ def train(options: argparse.Namespace) -> int:
         n_query=options.n_query,
         seed=options.seed,
     )
-    validation = ClassificationTasks(validation_pool, n_way=5, n_shot=1, n_query=5, seed=options.seed)
+    validation = ClassificationTasks(
+        validation_pool, n_way=5, n_shot=1, n_query=5, seed=options.seed
+    )
     learner = MetricLearner(
         backbones.create(options.backbone, **_backbone_options(options, pool)),
         heads.create(options.head),

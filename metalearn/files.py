@@ -31,6 +31,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def writable_folder(folder: Path) -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    return folder
+
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Tensors by name and a description that JSON can hold, in one safetensors file.

@@ -161,8 +161,14 @@ def scores(
         )
     if guess is not None:
         ax.axvline(factor * guess, color=GREY, linestyle=":", label="your guess")
-        ax.annotate("your guess", (factor * guess, 1), xycoords=("data", "axes fraction"),
-                    ha="center", va="bottom", color=GREY)
+        ax.annotate(
+            "your guess",
+            (factor * guess, 1),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            color=GREY,
+        )
     metric = next(iter(reports.values())).metric.replace("_", " ")
     ax.set_yticks(range(len(reports)), list(reports))
     ax.set(ylim=(len(reports) - 0.5, -0.5), xlabel=metric + (" (%)" if factor == 100 else ""))

@@ -1,11 +1,7 @@
 """The loop: select tasks, learn a model of each, evaluate it, update; and what a training needs around."""
 
-import signal
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +12,8 @@ from tqdm import tqdm
 
 from . import metrics
 from .evaluation import evaluate
-from .files import load_tensors, save_tensors
+from .files import load_tensors, save_tensors, writable_folder
+from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
 from .tasks import ClassificationTasks
 from .updates import Gradient, cosine_to_zero
@@ -133,7 +130,7 @@ class Trainer:
         self.validate_every = validate_every
         self.validation_episodes = validation_episodes
         self.patience = patience
-        self.folder = None if folder is None else _writable(Path(folder))
+        self.folder = None if folder is None else writable_folder(Path(folder))
         self.precision = precision
         self.progress = progress
         self.history = History()
@@ -163,10 +160,14 @@ class Trainer:
         if steps <= self.history.steps:
             raise ValueError(f"steps is {steps}, and {self.history.steps} have been made already")
         bar = tqdm(
-            total=steps, initial=self.history.steps, disable=not self.progress, unit="step", ncols=88
+            total=steps,
+            initial=self.history.steps,
+            disable=not self.progress,
+            unit="step",
+            ncols=88,
         )
         self._started = time.perf_counter() - self.history.seconds
-        with bar, self._fast_format(), _stop_between_steps() as stop_asked:
+        with bar, stop_between_steps() as stop_asked:
             while self.history.steps < steps and not self._out_of_patience():
                 self.history.loss.append(self._step(self.history.steps / steps))
                 validate = self.history.steps % self.validate_every == 0
@@ -231,7 +232,7 @@ class Trainer:
     def _device(self) -> torch.device:
         return next(p.device for p in self.learner.parameters())
 
-    # Speed
+    # Number format
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
@@ -241,18 +242,6 @@ class Trainer:
         if self.precision == "auto":
             return computes_bfloat16(self._device)
         return self.precision == "bfloat16"
-
-    @contextmanager
-    def _fast_format(self) -> Iterator[None]:
-        """Channels last inside: with bfloat16 about twice as fast, without it slower."""
-        if not self._bfloat16:
-            yield
-            return
-        self.learner.to(memory_format=torch.channels_last)
-        try:
-            yield
-        finally:
-            self.learner.to(memory_format=torch.contiguous_format)
 
     # Checkpoints
 
@@ -311,43 +300,9 @@ class Trainer:
         self.history = History(**about["history"])
 
 
-def _writable(folder: Path) -> Path:
-    """The folder, made if need be.
-
-    Raises:
-        OSError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"cannot write to the folder {folder}: {error.strerror}") from error
-    return folder
-
-
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the processor has instructions for bfloat16, so that it gains from it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     has = torch.cpu.get_capabilities()
     return device.type == "cpu" and (has.get("avx512_bf16", False) or has.get("amx_bf16", False))
-
-
-@contextmanager
-def _stop_between_steps() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that no step is cut in half; a second Ctrl-C stops at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ def test_train_then_evaluate_on_classes_kept_apart_and_on_another_pool(mine, tmp
     assert "best validation accuracy" in captured.out
     assert "8/8" in captured.err, "a progress bar"
     assert main(["evaluate", out, "--pool", mine, "--episodes", "20"]) == 0
-    assert re.search(r"the 6 classes kept for testing: 5-way 1-shot accuracy \d+\.\d % ±", said(capsys).out)
+    assert re.search(
+        r"the 6 classes kept for testing: 5-way 1-shot accuracy \d+\.\d % ±", said(capsys).out
+    )
     assert main(["evaluate", out, "--pool", "digits", "--episodes", "20"]) == 0
     assert "digits, resized from 8x8 to 16x16: 5-way" in said(capsys).out
 
@@ -59,15 +62,18 @@ def test_stopped_training_is_saved_and_resumed(mine, tmp_path, capsys):
     assert f"go on with\n  python -m metalearn train --out {stopped} --resume" in err
     subprocess.run([*run, "--out", whole], check=True, capture_output=True)
     assert main(["train", "--out", stopped, "--resume"]) == 0
-    last = [open(f"{folder}/best.safetensors", "rb").read() for folder in (whole, stopped)]
-    assert last[0] == last[1]
+    best = [Path(folder, "best.safetensors").read_bytes() for folder in (whole, stopped)]
+    assert best[0] == best[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--pool", "glyps"], "unknown pool 'glyps'; known, closest first: glyphs"),
-        (["--head", "protoypical"], "unknown head 'protoypical'; known, closest first: prototypical"),
+        (
+            ["--head", "protoypical"],
+            "unknown head 'protoypical'; known, closest first: prototypical",
+        ),
         (["--backbone", "conv5"], "unknown backbone 'conv5'; known, closest first: conv4"),
         (["--n-way", "1"], "n_way is 1"),
         (["--n-way", "500"], "500-way needs 500"),
@@ -139,5 +145,7 @@ def test_import_stays_light():
         "import sys, json, metalearn;"
         "print(json.dumps([m for m in ('matplotlib', 'sklearn', 'torchvision') if m in sys.modules]))"
     )
-    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True
+    ).stdout
     assert json.loads(printed) == []

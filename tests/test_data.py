@@ -146,7 +146,9 @@ def test_unknown_pool_lists_the_known_closest_first():
         ml.load_pool("omniglt")
 
 
-@pytest.mark.parametrize(("pool", "sizes"), [("omniglot", (1028, 172, 423)), ("cifarfs", (64, 16, 20))])
+@pytest.mark.parametrize(
+    ("pool", "sizes"), [("omniglot", (1028, 172, 423)), ("cifarfs", (64, 16, 20))]
+)
 def test_published_splits_are_disjoint_and_complete(pool, sizes):
     parts = [ml.published_split(pool, part) for part in ("train", "val", "test")]
     assert tuple(map(len, parts)) == sizes

@@ -100,9 +100,7 @@ def leaks(learner, tasks):
     batch = tasks.batch(range(4))
     fitted = learner.fit(batch.support)
     whole = learner.predict(fitted, batch.query.x)
-    alone = [
-        learner.predict(fitted, batch.query.x[:, q : q + 1]) for q in range(whole.shape[1])
-    ]
+    alone = [learner.predict(fitted, batch.query.x[:, q : q + 1]) for q in range(whole.shape[1])]
     return not torch.allclose(whole, torch.cat(alone, dim=1), atol=1e-4)
 
 

@@ -138,7 +138,9 @@ def test_head_is_made_again_from_its_config(head):
 
 
 def test_unknown_head_and_distance_list_the_known():
-    with pytest.raises(ValueError, match="unknown head 'prototipical'; known, closest first: proto"):
+    with pytest.raises(
+        ValueError, match="unknown head 'prototipical'; known, closest first: proto"
+    ):
         heads.create("prototipical")
     with pytest.raises(ValueError, match="unknown distance 'euclid'"):
         heads.Prototypical(distance="euclid")
@@ -201,7 +203,9 @@ def test_ridge_solution_has_zero_gradient():
     z, targets, weight, *_ = episodes()
     head = heads.Ridge(regularisation=0.3).double()
     W = head.fit(z, targets, weight).detach().requires_grad_()
-    objective = ((z @ W - targets).square()).sum() + head.log_regularisation.exp() * W.square().sum()
+    objective = (
+        (z @ W - targets).square()
+    ).sum() + head.log_regularisation.exp() * W.square().sum()
     (gradient,) = torch.autograd.grad(objective, W)
     assert gradient.abs().max() < 1e-12
 

@@ -1,6 +1,5 @@
 """A learner embeds, fits its head, predicts, and is kept in a file."""
 
-import json
 import pickle
 
 import pytest
@@ -9,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metalearn import ClassificationTasks, MetricLearner, backbones, heads
-from metalearn.files import load_tensors
+from metalearn.files import load_tensors, save_tensors
 from metalearn.models.learner import IMAGES_IN_PASS_ON_CPU
 from metalearn.tasks import Examples
 
@@ -58,7 +57,7 @@ def test_pixels_are_scaled_in_one_place(learner):
 
 def test_passes_of_any_size_give_the_same_embeddings(learner, monkeypatch):
     images = torch.rand(2, 100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert 200 > IMAGES_IN_PASS_ON_CPU
+    assert IMAGES_IN_PASS_ON_CPU < 200
     expected = learner.backbone(images.flatten(0, 1)).unflatten(0, (2, 100))
     torch.testing.assert_close(learner.embed(images), expected)
 
@@ -117,14 +116,18 @@ def test_saved_and_loaded_gives_the_same_bits(head, batch, tmp_path):
     learner = MetricLearner(backbones.conv4(width=8, seed=5), heads.create(head)).eval()
     learner.save(tmp_path / "learner.safetensors")
     loaded = MetricLearner.load(tmp_path / "learner.safetensors").eval()
-    both = [each.predict(each.fit(batch.support), batch.query.x, batch.query.weight)
-            for each in (learner, loaded)]
+    both = [
+        each.predict(each.fit(batch.support), batch.query.x, batch.query.weight)
+        for each in (learner, loaded)
+    ]
     assert torch.equal(*both)
 
 
 def test_a_backbone_of_the_users_own_is_not_half_saved(tmp_path):
     learner = MetricLearner(nn.Linear(4, 2), heads.Prototypical())
-    with pytest.raises(TypeError, match=r"Linear has no `config`.*keep its state_dict\(\) yourself"):
+    with pytest.raises(
+        TypeError, match=r"Linear has no `config`.*keep its state_dict\(\) yourself"
+    ):
         learner.save(tmp_path / "learner.safetensors")
     assert list(tmp_path.iterdir()) == []
 
@@ -166,13 +169,16 @@ def test_weights_of_another_architecture(learner, tmp_path):
     learner.save(path)
     wide = MetricLearner(backbones.conv4(width=16), heads.Prototypical())
     tensors, _ = load_tensors(path)
-    with pytest.raises(ValueError, match=r"another architecture: for backbone.* it has \[8, 1, 3, 3\].*\[16, 1, 3, 3\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"another architecture: for backbone.* it has \[8, 1, 3, 3\].*\[16, 1, 3, 3\]",
+    ):
         wide.load_weights(tensors, path)
 
 
 def test_architecture_that_this_version_does_not_know(learner, tmp_path):
     path = tmp_path / "learner.safetensors"
     about = {"learner": {"backbone": {"name": "conv9"}, "head": {"name": "ridge"}}}
-    save_file(learner.state_dict(), path, metadata={"metalearn": json.dumps(about)})
+    save_tensors(path, learner.state_dict(), about)
     with pytest.raises(ValueError, match="unknown backbone 'conv9'"):
         MetricLearner.load(path)

@@ -150,8 +150,8 @@ def test_within_group_draws_one_script_at_a_time(pool):
     assert len(set(groups[:, 0])) == 4
     with pytest.raises(ValueError, match="no group of the pool has 4 classes"):
         ClassificationTasks(pool, n_way=4, n_query=3, within_group=True)
+    bare = Pool(pool.images, pool.labels, pool.names)
     with pytest.raises(ValueError, match="needs a pool with groups"):
-        bare = Pool(pool.images, pool.labels, pool.names)
         ClassificationTasks(bare, n_way=3, n_query=3, within_group=True)
 
 

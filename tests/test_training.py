@@ -25,14 +25,18 @@ def make(splits, tmp_path):
         tasks, validation = (
             ml.ClassificationTasks(part, n_way=4, n_shot=1, n_query=5, seed=0) for part in splits
         )
-        learner = ml.MetricLearner(
-            ml.backbones.conv4(width=8, seed=0), ml.heads.create(head)
-        )
-        options = {"validation": validation, "validate_every": 4, "validation_episodes": 20} | options
+        learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), ml.heads.create(head))
+        options = {
+            "validation": validation,
+            "validate_every": 4,
+            "validation_episodes": 20,
+        } | options
         return ml.Trainer(
             learner,
             tasks,
-            update=ml.updates.Gradient(learner.parameters(), lr=lr, schedule=ml.updates.cosine_to_zero),
+            update=ml.updates.Gradient(
+                learner.parameters(), lr=lr, schedule=ml.updates.cosine_to_zero
+            ),
             folder=folder,
             progress=False,
             **options,

@@ -10,7 +10,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from ..files import written_whole
+from ..files import writable_folder, written_whole
 
 CHECKSUM_BYTES = 4
 
@@ -23,16 +23,9 @@ def folder() -> Path:
     """
     place = Path(os.environ.get("METALEARN_DATA") or platformdirs.user_cache_path("metalearn"))
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        writable = os.access(place, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise OSError(
-            f"cannot write to the cache folder {place}; "
-            "set METALEARN_DATA to a folder that can be written"
-        )
-    return place
+        return writable_folder(place)
+    except OSError as error:
+        raise OSError(f"{error}; set METALEARN_DATA to a folder that can be written") from error
 
 
 def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> Tensor:

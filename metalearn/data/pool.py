@@ -259,7 +259,9 @@ class Pool:
             repeated = Counter(self.names).most_common(1)[0][0]
             raise ValueError(f"two classes have the name {repeated!r}; names must differ")
         if self.groups is not None and len(self.groups) != len(self.names):
-            raise ValueError(f"{len(self.groups)} groups for {len(self.names)} classes; need one each")
+            raise ValueError(
+                f"{len(self.groups)} groups for {len(self.names)} classes; need one each"
+            )
         present = torch.unique(self.labels)
         for label in present[(present < 0) | (present >= self.n_classes)].tolist():
             raise ValueError(f"label {label} has no name: there are {self.n_classes} names, from 0")
@@ -283,6 +285,7 @@ def _checked_images(images: Tensor) -> Tensor:
         raise ValueError(f"features have shape {list(images.shape)}; a pool needs [N, D]")
     bad = images.flatten(1).isnan().any(1).nonzero().flatten()
     if len(bad):
-        raise ValueError(f"{len(bad)} of {len(images)} images hold NaN; the first is number {bad[0]}")
+        raise ValueError(
+            f"{len(bad)} of {len(images)} images hold NaN; the first is number {bad[0]}"
+        )
     return images.float()
-

@@ -69,7 +69,9 @@ def omniglot() -> Pool:
     drawings = [
         (name, Path(part.target_folder, name, file))
         for part in (_whole_omniglot(Omniglot, background) for background in (True, False))
-        for name, file in sorted((part._characters[c], file) for file, c in part._flat_character_images)
+        for name, file in sorted(
+            (part._characters[c], file) for file, c in part._flat_character_images
+        )
     ]
 
     def fill(out: np.ndarray) -> None:

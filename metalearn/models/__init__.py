@@ -1,6 +1,7 @@
 """Step 2, learn a model: backbones that embed, distances and heads that compare, and the learner."""
 
 from . import backbones, distances, heads
-from .learner import MetricLearner, pretrained
+from .learner import MetricLearner
+from .shipped import model_card, pretrained
 
-__all__ = ["MetricLearner", "backbones", "distances", "heads", "pretrained"]
+__all__ = ["MetricLearner", "backbones", "distances", "heads", "model_card", "pretrained"]

@@ -1,5 +1,7 @@
 """Backbones: from pixels to embeddings. Each starts from an explicit seed."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,8 @@ class Conv4(nn.Module):
     """Four blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 max-pooling.
 
     The network of Vinyals and others (2016), https://arxiv.org/abs/1606.04080, that most few-shot
-    papers share. A 28x28 picture becomes `width` numbers.
+    papers share. A 28x28 picture becomes `width` numbers. Its weights lie in memory with the channels
+    last, which is faster on CPUs and with tensor cores, and changes no result but for rounding.
 
     Args:
         channels: of the pictures, 1 for grey, 3 for colour.
@@ -40,6 +43,7 @@ class Conv4(nn.Module):
             torch.manual_seed(seed)
             widths = [channels, width, width, width, width]
             self.blocks = nn.Sequential(*map(_block, widths[:-1], widths[1:]))
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         _, channels, height, width = images.shape
@@ -67,7 +71,7 @@ class Identity(nn.Module):
         [B, ...] -> [B, D]
     """
 
-    config = {"name": "identity"}
+    config: ClassVar = {"name": "identity"}
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -10,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._registry import unknown
 from ..files import load_tensors, save_tensors
 from ..tasks.episode import Examples
 from . import backbones, heads
@@ -201,28 +199,9 @@ class MetricLearner(nn.Module):
     def _passes(self, flat: Tensor) -> Tensor:
         """Embed [n, ...] in as many passes as the processor likes."""
         n_passes = math.ceil(len(flat) / IMAGES_IN_PASS_ON_CPU) if flat.device.type == "cpu" else 1
-        return torch.cat([self.backbone(_scaled(part)) for part in flat.tensor_split(n_passes or 1)])
-
-
-def pretrained(name: str = "conv4-glyphs") -> MetricLearner:
-    """A trained learner that ships with the package, in evaluation mode.
-
-    "conv4-glyphs": Conv4 and prototypes, trained by `scripts/train_checkpoint.py` on the glyphs of
-    scripts that do not occur in Omniglot.
-
-    Raises:
-        ValueError: none has this name; the message lists those there are.
-
-    Example:
-        >>> pretrained().config["backbone"]["name"]
-        'conv4'
-    """
-    folder = resources.files("metalearn").joinpath("checkpoints")
-    known = [Path(file.name).stem for file in folder.iterdir()]
-    if name not in known:
-        raise ValueError(unknown("pretrained learner", name, known))
-    with resources.as_file(folder.joinpath(f"{name}.safetensors")) as path:
-        return MetricLearner.load(path).eval()
+        return torch.cat(
+            [self.backbone(_scaled(part)) for part in flat.tensor_split(n_passes or 1)]
+        )
 
 
 def one_hot(y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

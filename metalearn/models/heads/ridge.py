@@ -31,7 +31,7 @@ class Ridge(Head):
         >>> head = Ridge(regularisation=1.0)
         >>> W = head.fit(z, targets=torch.tensor([[[2.0], [5.0]]]))  # (1*2 + 2*5) / (1 + 4 + 1)
         >>> head.score(W, torch.tensor([[[3.0]]])).detach()
-        tensor([[[6.0000]]])
+        tensor([[[6.]]])
 
     Derived in chapter 12, *Ridge and SVM heads*.
     """

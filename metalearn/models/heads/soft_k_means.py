@@ -49,10 +49,8 @@ class SoftKMeans(Head):
         >>> z = torch.tensor([[[0.0], [4.0]]])
         >>> head = SoftKMeans()
         >>> state = head.fit(z, targets=torch.eye(2)[None])
-        >>> head.score(state, torch.tensor([[[1.0], [1.0], [4.0]]])).round(decimals=2)
-        tensor([[[ -0.1100, -11.1000],
-                 [ -0.1100, -11.1000],
-                 [-11.1100,  -0.1100]]])
+        >>> head.score(state, torch.tensor([[[1.0]]]))  # the query has drawn centre 0 to 0.5
+        tensor([[[-0.2501, -8.9940]]])
 
     Derived in chapter 13, *Transductive heads*.
     """
