@@ -160,16 +160,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--backbone", default="conv4", help=", ".join(backbones.names()))
     sub.add_argument("--head", default="prototypical", help=", ".join(heads.names()))
-    sub.add_argument("--steps", type=int, default=1000, help="training steps")
+    sub.add_argument("--steps", type=int, default=800, help="training steps")
     sub.add_argument("--batch-size", type=int, default=1, help="episodes in a step")
-    _add_episode(sub, n_way=60, n_query=5)
+    _add_episode(sub, n_way=60, n_query=3)
     sub.add_argument(
         "--rotations",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="a class turned by 90, 180 or 270 degrees is a further class",
     )
-    sub.add_argument("--lr", type=float, default=2e-3, help="learning rate at the start")
+    sub.add_argument("--lr", type=float, default=4e-3, help="learning rate at the start")
     sub.add_argument("--validate-every", type=int, default=100, help="steps between validations")
     sub.add_argument("--precision", default="auto", help="auto, bfloat16 or float32")
 

@@ -5,6 +5,7 @@ usage: python scripts/run_notebooks.py [--solutions] [notebook ...; default: all
 With --solutions, the Python code in the text runs too, where it stands, and nothing is stored.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the Makefile sets it, and why
 LIMIT = 60  # seconds on two cores, the start of the kernel included
 
 
