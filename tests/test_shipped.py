@@ -13,7 +13,9 @@ def test_it_is_small():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown pretrained learner .conv.; known, closest first: conv4"):
+    with pytest.raises(
+        ValueError, match=r"unknown pretrained learner .conv.; known, closest first: conv4"
+    ):
         ml.pretrained("conv")
 
 
