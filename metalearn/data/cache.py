@@ -28,6 +28,11 @@ def folder() -> Path:
         raise OSError(f"{error}; set METALEARN_DATA to a folder that can be written") from error
 
 
+def path(key: str) -> Path:
+    """Where `images` keeps an array."""
+    return folder() / f"{key}.npy"
+
+
 def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> Tensor:
     """The uint8 array kept under `key`, memory-mapped; made by `fill` if absent or damaged.
 
@@ -41,17 +46,10 @@ def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None])
 
     Returns:
         Tensor uint8 of `shape`. Writing to it changes the copy in memory, not the file.
-
-    Example:
-        >>> def fill(out):
-        ...     out[:] = 7
-        >>> images("sevens", (2, 3), fill)
-        tensor([[7, 7, 7],
-                [7, 7, 7]], dtype=torch.uint8)
     """
-    path = folder() / f"{key}.npy"
-    if not _is_whole(path, shape):
-        with written_whole(path) as temporary:
+    kept = path(key)
+    if not _is_whole(kept, shape):
+        with written_whole(kept) as temporary:
             out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             fill(out)
             out.flush()
@@ -59,7 +57,7 @@ def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None])
             del out
             with temporary.open("ab") as file:
                 file.write(checksum.to_bytes(CHECKSUM_BYTES, "little"))
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
+    return torch.from_numpy(np.load(kept, mmap_mode="c"))
 
 
 def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:

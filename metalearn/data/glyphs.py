@@ -75,7 +75,7 @@ def glyphs() -> Pool:
     """
     sheet = load_sheet()
     shape = (len(sheet.names) * HANDS, 1, SIDE, SIDE)
-    images = cache.images(_key(), shape, lambda out: draw(sheet.skeletons, out))
+    images = cache.images(cache_key(), shape, lambda out: draw(sheet.skeletons, out))
     labels = torch.arange(len(sheet.names)).repeat_interleave(HANDS)
     return Pool(images, labels, sheet.names, sheet.scripts)
 
@@ -194,6 +194,6 @@ def _ink(distance: Tensor, places: Tensor, pens: Tensor, sizes: Tensor) -> Tenso
     return (ink.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _key() -> str:
+def cache_key() -> str:
     """The cache key: changes with the sheet and with the recipe."""
     return f"glyphs-{zlib.crc32(FILE.read_bytes()):08x}-{RECIPE}"
