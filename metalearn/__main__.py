@@ -128,9 +128,8 @@ def data(options: argparse.Namespace) -> int:
     """List the pools: what each is, whether it is here, its size, its licence."""
     for name, source in POOLS.items():
         print(f"{name:10}{source.what}")
-        print(
-            f"{'':10}{'here' if source.is_here() else 'not yet'}; {source.size}; licence: {source.licence}"
-        )
+        state = "here" if source.is_here() else "not yet"
+        print(f"{'':10}{state}; {source.size}; licence: {source.licence}")
     print(f"\ncache folder: {cache.folder()} (METALEARN_DATA names another)")
     return 0
 

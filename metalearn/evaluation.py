@@ -149,7 +149,8 @@ def evaluate(
 def compare(a: Report, b: Report) -> Difference:
     """How much better a is than b on the same episodes, paired.
 
-    What both find hard or easy cancels, so that the interval is narrower than that of either mean.
+    What both find hard or easy cancels, so that the interval is narrower than if each had met episodes
+    of its own.
 
     Raises:
         ValueError: the reports are of different episodes or metrics, so that nothing is paired.
