@@ -23,6 +23,26 @@ from .updates import Gradient, cosine_to_zero
 
 SPLIT = (0.64, 0.16, 0.20)
 RUN_FILE = "run.json"
+RUN_OPTIONS = {
+    "pool": str,
+    "size": int,
+    "channels": int,
+    "shape": list,
+    "without_omniglot_scripts": bool,
+    "rotations": bool,
+    "backbone": str,
+    "head": str,
+    "steps": int,
+    "batch_size": int,
+    "n_way": int,
+    "n_shot": int,
+    "n_query": int,
+    "seed": int,
+    "lr": float,
+    "validate_every": int,
+    "precision": str,
+}
+POOL_HELP = f"{', '.join(POOLS)}; or the path of a folder of pictures or of an .npz file"
 USER_ERRORS = (ValueError, OSError, ImportError, FloatingPointError)
 
 
@@ -34,16 +54,20 @@ def main(arguments: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"metalearn: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nmetalearn: stopped", file=sys.stderr)
+        return 130
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a learner and keep it in the folder `out`."""
     out = Path(options.out)
     if options.resume:
+        print(f"going on with the options that {out / RUN_FILE} holds")
         options = argparse.Namespace(**{**vars(options), **_read_run(out), "resume": True})
     if options.steps < 1:
         raise ValueError(f"steps is {options.steps}; it needs to be at least 1")
-    pool = _pool(options.pool)
+    pool = _pool(options.pool, (options.channels, options.size, options.size))
     if options.without_omniglot_scripts:
         pool = pool.exclude(groups=OMNIGLOT_SCRIPTS)
     train_pool, validation_pool, _ = pool.split(SPLIT, seed=options.seed)
@@ -55,7 +79,11 @@ def train(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     validation = ClassificationTasks(
-        validation_pool, n_way=5, n_shot=1, n_query=5, seed=options.seed
+        validation_pool,
+        n_way=min(5, max(2, validation_pool.n_classes)),
+        n_shot=1,
+        n_query=min(5, options.n_query),
+        seed=options.seed,
     )
     learner = MetricLearner(
         backbones.create(options.backbone, **_backbone_options(options, pool)),
@@ -72,46 +100,48 @@ def train(options: argparse.Namespace) -> int:
         precision=options.precision,
     )
     if not options.resume:
-        trainer.refuse_to_overwrite()
+        trainer.checkpoint.refuse_to_overwrite()
         _write_run(out, options, pool)
     try:
         history = trainer.fit(options.steps, resume=options.resume)
     except KeyboardInterrupt:
+        kept = trainer.checkpoint.path.exists()
+        advice = f"; go on with\n  python -m metalearn train --out {out} --resume" if kept else ""
         print(
-            f"\nstopped after {trainer.history.steps} of {options.steps} steps; go on with\n"
-            f"  python -m metalearn train --out {out} --resume",
+            f"\nstopped after {trainer.history.steps} of {options.steps} steps{advice}",
             file=sys.stderr,
         )
         return 130
     print(
         f"{history.steps:,} steps in {history.seconds:.0f} s; best validation accuracy "
-        f"{100 * history.best:.1f} % (5-way 1-shot) after step {history.best_step:,}\n"
-        f"kept in {out}; measure it with\n"
-        f"  python -m metalearn evaluate {out} --pool mnist"
+        f"{100 * history.best:.1f} % ({validation.n_way}-way 1-shot) after step {history.best_step:,}\n"
+        f"kept in {out}; measure it on the classes that were kept for testing with\n"
+        f"  python -m metalearn evaluate {out}"
     )
     return 0
 
 
 def evaluate_run(options: argparse.Namespace) -> int:
-    """Measure a trained learner on a pool that it was not trained on."""
+    """Measure a trained learner on classes that it was not trained on."""
     folder = Path(options.out)
     run = _read_run(folder)
     learner = MetricLearner.load(folder / "best.safetensors")
-    pool = _pool(options.pool)
-    what = options.pool
-    if options.pool == run["pool"]:
+    name, shape = options.pool or run["pool"], tuple(run["shape"])
+    pool = _pool(name, shape)
+    what = name
+    if _canonical(name) == run["pool"]:
         if run["without_omniglot_scripts"]:
             pool = pool.exclude(groups=OMNIGLOT_SCRIPTS)
         pool = pool.split(SPLIT, seed=run["seed"])[2]
         what += f", the {pool.n_classes:,} classes kept for testing"
-    shape = tuple(run["shape"])
-    if pool.shape[0] != shape[0]:
+    if len(pool.shape) != 3 or pool.shape[0] != shape[0]:
         raise ValueError(
-            f"the pool {options.pool} has {pool.shape[0]} channels; {folder} was trained with {shape[0]}"
+            f"the pool {name} has examples of {pool.shape_in_words}; {folder} was trained with pictures "
+            f"of {shape[0]} channels"
         )
     if pool.shape != shape:
-        what += f", resized from {pool.shape[1]}x{pool.shape[2]} to {shape[1]}x{shape[2]}"
-        pool = pool.resize(shape[1])
+        what += f", resized from {pool.shape_in_words} to {'x'.join(map(str, shape))}"
+        pool = pool.resize(*shape[1:])
     tasks = ClassificationTasks(
         pool,
         n_way=options.n_way,
@@ -153,7 +183,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("train", train, "train a learner, with a progress bar, and keep it in a folder")
     sub.add_argument("--out", required=True, help="the folder to keep it in", metavar="FOLDER")
     sub.add_argument("--resume", action="store_true", help="go on with a training that was stopped")
-    sub.add_argument("--pool", default="glyphs", help="a pool's name, or a path (see `evaluate`)")
+    sub.add_argument("--pool", default="glyphs", help=POOL_HELP)
+    sub.add_argument("--size", type=int, default=84, help="pixels a side, for a folder of pictures")
+    sub.add_argument("--channels", type=int, default=3, help="3 or 1, for a folder of pictures")
     sub.add_argument(
         "--without-omniglot-scripts",
         action="store_true",
@@ -176,11 +208,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("evaluate", evaluate_run, "measure a trained learner on a pool of new classes")
     sub.add_argument("out", help="the folder of the training", metavar="FOLDER")
-    sub.add_argument(
-        "--pool",
-        default="glyphs",
-        help=f"{', '.join(POOLS)}; or the path of a folder of pictures or of an .npz file",
-    )
+    sub.add_argument("--pool", help=f"{POOL_HELP} (default: the training's own, its test classes)")
     _add_episode(sub, n_way=5, n_query=15)
     sub.add_argument("--episodes", type=int, default=1000, help="how many episodes")
 
@@ -195,12 +223,20 @@ def _add_episode(parser: argparse.ArgumentParser, n_way: int, n_query: int) -> N
     parser.add_argument("--seed", type=int, default=0, help="names the episodes and the split")
 
 
-def _pool(name: str) -> Pool:
-    """A pool by name, or the user's own by path."""
-    path = Path(name)
+def _pool(name: str, shape: tuple[int, ...]) -> Pool:
+    """A pool by name, or the user's own by path; a folder's pictures are read at this shape."""
+    path = Path(name).expanduser()
     if name in POOLS or not path.exists():
         return load_pool(name)
-    return Pool.from_npz(path) if path.is_file() else Pool.from_folder(path, size=84)
+    if path.is_file():
+        return Pool.from_npz(path)
+    return Pool.from_folder(path, size=shape[1], channels=shape[0])
+
+
+def _canonical(name: str) -> str:
+    """One name for one pool: a path in full, however it was spelt."""
+    path = Path(name).expanduser()
+    return name if name in POOLS or not path.exists() else str(path.resolve())
 
 
 def _backbone_options(options: argparse.Namespace, pool: Pool) -> dict[str, Any]:
@@ -211,9 +247,11 @@ def _backbone_options(options: argparse.Namespace, pool: Pool) -> dict[str, Any]
 
 def _write_run(out: Path, options: argparse.Namespace, pool: Pool) -> None:
     """Keep the options, so that the training can be resumed and its test classes found again."""
-    kept = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
+    values = vars(options) | {"pool": _canonical(options.pool), "shape": pool.shape}
     with written_whole(out / RUN_FILE) as temporary:
-        temporary.write_text(json.dumps(kept | {"shape": pool.shape}, indent=1), "utf-8")
+        temporary.write_text(
+            json.dumps({name: values[name] for name in RUN_OPTIONS}, indent=1), "utf-8"
+        )
 
 
 def _read_run(out: Path) -> dict[str, Any]:
@@ -222,9 +260,13 @@ def _read_run(out: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{out} holds no training: there is no {path}")
     try:
-        return json.loads(path.read_text("utf-8"))
+        run = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    for name, kind in RUN_OPTIONS.items():
+        if not isinstance(run, dict) or not isinstance(run.get(name), kind):
+            raise ValueError(f"{path} is damaged: it has no {name} of type {kind.__name__}")
+    return run
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from torch import nn
 
 from . import metrics
 from .models.learner import MetricLearner
-from .tasks import Batch, ClassificationTasks
+from .tasks import Batch, Tasks
 
 NORMAL_95 = 1.96
 EPISODES_IN_BATCH = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """What `evaluate` found.
 
@@ -65,7 +65,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Difference:
     """What `compare` found: the mean of a minus b, episode by episode.
 
@@ -99,9 +99,9 @@ class Difference:
 
 def evaluate(
     learner: MetricLearner,
-    tasks: ClassificationTasks,
+    tasks: Tasks,
     episodes: int = 1000,
-    metric: metrics.Metric = metrics.accuracy,
+    metric: metrics.Metric | None = None,
 ) -> Report:
     """Score a learner on episodes 0 to `episodes` - 1 of a family of tasks.
 
@@ -112,13 +112,15 @@ def evaluate(
         learner: what to score.
         tasks: where the episodes come from; its seed names them.
         episodes: how many, at least 2.
-        metric: gives one value an episode.
+        metric: gives one value an episode; None is accuracy for classes, mean squared error for real
+            targets.
 
     Raises:
         ValueError: fewer than 2 episodes, from which no interval follows.
+        FloatingPointError: the learner gives NaN.
 
     Example:
-        >>> from metalearn import backbones, heads, load_pool
+        >>> from metalearn import ClassificationTasks, backbones, heads, load_pool
         >>> tasks = ClassificationTasks(load_pool("digits"), n_way=5, n_shot=1, seed=0)
         >>> report = evaluate(MetricLearner(backbones.identity(), heads.Prototypical()), tasks, 200)
         >>> 0.7 < report.accuracy < 0.8
@@ -130,8 +132,12 @@ def evaluate(
         raise ValueError(f"episodes is {episodes}; an interval needs at least 2")
     device = next((p.device for p in learner.parameters()), torch.device("cpu"))
     identity = tasks.identity
+    first = tasks.batch([0])
+    metric = metric or metrics.default(first.query.y)
+    visits = episodes * (first.support.weight.numel() + first.query.weight.numel())
+    pool = getattr(tasks, "pool", None)
     with evaluation_mode(learner), torch.inference_mode():
-        if _visits(tasks, episodes) >= len(tasks.pool):
+        if pool is not None and visits >= len(pool):
             tasks = replace(tasks, pool=tasks.pool.with_images(_embedded(learner, tasks, device)))
             learner = learner.on_embeddings()
         scores = [
@@ -140,7 +146,7 @@ def evaluate(
     return Report(
         torch.cat(scores).double().numpy(),
         metric.__name__,
-        metric.percent,
+        getattr(metric, "percent", False),
         identity,
         learner.head.transductive,
     )
@@ -178,28 +184,28 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _visits(tasks: ClassificationTasks, episodes: int) -> int:
-    """About how many examples the episodes use, counted with repetition."""
-    first = tasks.episode(0)
-    return episodes * (first.support.y.numel() + first.query.y.numel())
-
-
-def _embedded(learner: MetricLearner, tasks: ClassificationTasks, device: torch.device):
+def _embedded(learner: MetricLearner, tasks: Tasks, device: torch.device):
     """The embeddings [N, D] of all examples of the pool."""
     parts = torch.arange(len(tasks.pool)).split(1024)
     embed = [learner.embed(tasks.pool.take(part)[None].to(device))[0].cpu() for part in parts]
-    return torch.cat(embed).float()
+    return _checked(torch.cat(embed).float())
 
 
-def _batches(tasks: ClassificationTasks, episodes: int) -> Iterator[Batch]:
+def _batches(tasks: Tasks, episodes: int) -> Iterator[Batch]:
     for start in range(0, episodes, EPISODES_IN_BATCH):
         yield tasks.batch(range(start, min(start + EPISODES_IN_BATCH, episodes)))
 
 
 def _scores(learner: MetricLearner, batch: Batch, metric: metrics.Metric) -> torch.Tensor:
     fitted = learner.fit(batch.support, batch.unlabelled)
-    scores = learner.predict(fitted, batch.query.x, batch.query.weight)
+    scores = _checked(learner.predict(fitted, batch.query.x, batch.query.weight))
     return metric(scores, batch.query.y, batch.query.weight)
+
+
+def _checked(values: torch.Tensor) -> torch.Tensor:
+    if values.isnan().any():
+        raise FloatingPointError("the learner gives NaN; was its training stable?")
+    return values
 
 
 def _number(value: float, percent: bool, sign: bool = False) -> str:

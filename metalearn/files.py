@@ -2,12 +2,15 @@
 
 import json
 import os
+import secrets
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,11 +24,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     A reader of `path` sees the old file or the new one, never a part: renaming is one step.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # some writers replace the file by one that only its owner may read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,8 +58,9 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    note = json.dumps({"content": about, "checksum": checksum(tensors)})
     with written_whole(path) as temporary:
-        save_file(contiguous, temporary, metadata={ABOUT: json.dumps(about)})
+        save_file(contiguous, temporary, metadata={ABOUT: note})
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -79,4 +84,15 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
     if about is None:
         raise ValueError(f"{path} is a safetensors file, but metalearn did not write it")
-    return tensors, json.loads(about)
+    if checksum(tensors) != json.loads(about).get("checksum"):
+        raise ValueError(f"{path} is damaged: its numbers do not have the checksum that it states")
+    return tensors, json.loads(about)["content"]
+
+
+def checksum(tensors: dict[str, Tensor]) -> int:
+    """A CRC-32 of the numbers of all tensors, in the order of their names."""
+    result = 0
+    for name in sorted(tensors):
+        flat = tensors[name].detach().contiguous().flatten().view(torch.uint8)
+        result = zlib.crc32(flat.cpu().numpy(), result)
+    return result

@@ -37,6 +37,9 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     Returns:
         [B], 0 to 1
 
+    Raises:
+        ValueError: real targets.
+
     Example:
         >>> import torch
         >>> scores = torch.tensor([[[2.0, 1.0], [0.0, 3.0], [0.0, 3.0]]])
@@ -45,6 +48,7 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Derived in chapter 5, *Evaluate*.
     """
+    _check_classes("accuracy", y)
     return _mean((scores.argmax(-1) == y).float(), _weight(y, weight))
 
 
@@ -60,6 +64,9 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
     Returns:
         [B], in nats
 
+    Raises:
+        ValueError: real targets.
+
     Example:
         >>> import torch
         >>> negative_log_likelihood(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64))
@@ -67,6 +74,7 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
 
     Derived in chapter 10, *Prototypical networks*.
     """
+    _check_classes("negative_log_likelihood", y)
     losses = F.cross_entropy(scores.mT, y, reduction="none", ignore_index=PADDING)
     return _mean(losses, _weight(y, weight))
 
@@ -92,6 +100,16 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
     """
     errors = (scores - y).square().mean(-1)
     return _mean(errors, errors.new_ones(errors.shape) if weight is None else weight)
+
+
+def default(y: Tensor) -> Metric:
+    """Accuracy for classes, mean squared error for real targets."""
+    return mean_squared_error if y.is_floating_point() else accuracy
+
+
+def _check_classes(name: str, y: Tensor) -> None:
+    if y.is_floating_point():
+        raise ValueError(f"{name} needs classes (int64); real targets have mean_squared_error")
 
 
 def _weight(y: Tensor, weight: Tensor | None) -> Tensor:

@@ -11,12 +11,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics
+from .checkpoint import Checkpoint
 from .evaluation import evaluate
-from .files import load_tensors, save_tensors, writable_folder
+from .files import save_tensors, writable_folder
 from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
-from .tasks import ClassificationTasks
-from .updates import Gradient, cosine_to_zero
+from .tasks import Tasks
+from .updates import Gradient, cosine_to_zero, name_of
 
 
 class Update(Protocol):
@@ -73,12 +74,13 @@ class Trainer:
         batch_size: B, episodes in a step.
         update: how to make the loss smaller; None is Adam at 1e-3, falling to zero as a cosine.
         loss: [B, Q, N], [B, Q], [B, Q] -> [B]; made smaller on average.
-        metric: what validation measures.
+        metric: what validation measures; None is accuracy for classes, mean squared error for real targets.
         validate_every: steps between validations, which also write the checkpoint.
         validation_episodes: episodes in a validation.
         patience: stop after this many validations without a better one; None never stops early.
         folder: where to write `best.safetensors` (a learner for `MetricLearner.load`) and
-            `last.safetensors` (to resume from); None writes nothing.
+            `last.safetensors` (to resume from); None writes nothing. A backbone of your own can be resumed,
+            but `MetricLearner.load` cannot make it again from the file.
         precision: "float32", "bfloat16", or "auto", which takes bfloat16 where the processor has it.
         progress: show a progress bar.
 
@@ -99,13 +101,13 @@ class Trainer:
     def __init__(
         self,
         learner: MetricLearner,
-        tasks: ClassificationTasks,
-        validation: ClassificationTasks | None = None,
+        tasks: Tasks,
+        validation: Tasks | None = None,
         *,
         batch_size: int = 1,
         update: Update | None = None,
         loss: metrics.Metric = default_loss,
-        metric: metrics.Metric = metrics.accuracy,
+        metric: metrics.Metric | None = None,
         validate_every: int = 100,
         validation_episodes: int = 200,
         patience: int | None = None,
@@ -118,8 +120,16 @@ class Trainer:
                 raise ValueError(f"{name} is {value}; it needs to be at least 1")
         if precision not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"precision is {precision!r}; it is 'auto', 'bfloat16' or 'float32'")
-        if patience is not None and validation is None:
-            raise ValueError("patience needs validation tasks to be measured on")
+        if patience is not None and (validation is None or patience < 1):
+            raise ValueError(
+                f"patience is {patience}; it needs to be at least 1, and validation tasks"
+            )
+        if metric is None:
+            metric = metrics.default(tasks.batch([0]).query.y)
+        if not hasattr(metric, "higher_is_better"):
+            raise ValueError(
+                f"{metric!r} does not say whether higher is better: see metrics.metric"
+            )
         self.learner = learner
         self.tasks = tasks
         self.validation = validation
@@ -130,13 +140,12 @@ class Trainer:
         self.validate_every = validate_every
         self.validation_episodes = validation_episodes
         self.patience = patience
-        self.folder = None if folder is None else writable_folder(Path(folder))
+        self.checkpoint = None if folder is None else Checkpoint(writable_folder(Path(folder)))
         self.precision = precision
         self.progress = progress
         self.history = History()
         self.best: dict[str, Tensor] = {}
-        if folder is not None:
-            self._settings(steps=0)
+        self.finished = False
 
     def fit(self, steps: int, resume: bool = False) -> History:
         """Train until `steps` steps have been made in all.
@@ -153,12 +162,17 @@ class Trainer:
             ValueError: the checkpoint is of other settings, tasks or architecture.
             FloatingPointError: the loss is not finite any more.
         """
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; it needs to be at least 1")
+        if self.finished:
+            raise ValueError(
+                f"this trainer has finished its {self.history.steps} steps, and the learner has the best "
+                "weights of them: make a new Trainer to train on"
+            )
         if resume:
             self._load_checkpoint(steps)
-        elif self.history.steps == 0:
-            self.refuse_to_overwrite()
-        if steps <= self.history.steps:
-            raise ValueError(f"steps is {steps}, and {self.history.steps} have been made already")
+        elif self.checkpoint is not None and self.history.steps == 0:
+            self.checkpoint.refuse_to_overwrite()
         bar = tqdm(
             total=steps,
             initial=self.history.steps,
@@ -176,19 +190,13 @@ class Trainer:
                     self._save_checkpoint(steps)
                 bar.set_postfix_str(self._in_words(), refresh=False)
                 bar.update()
-                if stop_asked.is_set():
+                if stop_asked.is_set() and self.history.steps < steps:
                     self._save_checkpoint(steps)
                     raise KeyboardInterrupt
         if self.best:
             self.learner.load_state_dict(self.best)
+        self.finished = True
         return self.history
-
-    def refuse_to_overwrite(self) -> None:
-        """Raise FileExistsError if the folder holds a training already."""
-        if self.folder is not None and self._checkpoint.exists():
-            raise FileExistsError(
-                f"{self.folder} already holds a training; resume it, or choose another folder"
-            )
 
     def _step(self, progress: float) -> float:
         """The four steps of metric-based meta-learning, once."""
@@ -230,7 +238,7 @@ class Trainer:
 
     @property
     def _device(self) -> torch.device:
-        return next(p.device for p in self.learner.parameters())
+        return next(self.learner.parameters()).device
 
     # Number format
 
@@ -245,59 +253,52 @@ class Trainer:
 
     # Checkpoints
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "last.safetensors"
-
     def _settings(self, steps: int) -> dict[str, Any]:
         """What decides a training; a checkpoint is only taken up again under the same."""
         return {
-            "learner": self.learner.config,
+            "learner": self._architecture,
             "tasks": self.tasks.identity,
             "validation": self.validation and self.validation.identity,
             "validation_episodes": self.validation_episodes,
             "validate_every": self.validate_every,
+            "metric": name_of(self.metric),
+            "loss": name_of(self.loss),
+            "patience": self.patience,
             "batch_size": self.batch_size,
             "update": repr(self.update),
             "bfloat16": self._bfloat16,
             "steps": steps,
         }
 
+    @property
+    def _architecture(self) -> dict[str, Any] | str:
+        """What the learner is made again from; of a backbone of the user's own, its printed form."""
+        try:
+            return self.learner.config
+        except TypeError:
+            return repr(self.learner)
+
     def _save_checkpoint(self, steps: int) -> None:
         self.history.seconds = time.perf_counter() - self._started
-        if self.folder is None:
+        if self.checkpoint is None:
             return
-        parts = {
-            "learner": self.learner.state_dict(),
-            "best": self.best,
-            "update": self.update.state_tensors(),
-        }
-        tensors = {f"{part}/{k}": t for part, named in parts.items() for k, t in named.items()}
-        about = {"training": self._settings(steps), "history": asdict(self.history)}
-        save_tensors(self._checkpoint, tensors, about)
-        best = self.best or self.learner.state_dict()
-        save_tensors(self.folder / "best.safetensors", best, {"learner": self.learner.config})
+        weights = self.learner.state_dict()
+        self.checkpoint.save(
+            self._settings(steps),
+            asdict(self.history),
+            {"learner": weights, "best": self.best, "update": self.update.state_tensors()},
+        )
+        about = {"learner": self._architecture}
+        save_tensors(self.checkpoint.folder / "best.safetensors", self.best or weights, about)
 
     def _load_checkpoint(self, steps: int) -> None:
-        if self.folder is None:
+        if self.checkpoint is None:
             raise ValueError("there is no folder to resume from")
-        tensors, about = load_tensors(self._checkpoint)
-        if "training" not in about:
-            raise ValueError(f"{self._checkpoint} holds no training")
-        for name, now in self._settings(steps).items():
-            was = about["training"][name]
-            if was != now:
-                raise ValueError(
-                    f"cannot resume {self.folder}: its {name} was {was}, and is {now} now"
-                )
-        parts: dict[str, dict[str, Tensor]] = {"learner": {}, "best": {}, "update": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor
-        self.learner.load_weights(parts["learner"], self._checkpoint)
+        history, parts = self.checkpoint.load(self._settings(steps))
+        self.learner.load_weights(parts["learner"], self.checkpoint.path)
         self.update.load_state_tensors(parts["update"])
         self.best = parts["best"]
-        self.history = History(**about["history"])
+        self.history = History(**history)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

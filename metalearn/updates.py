@@ -24,6 +24,11 @@ def cosine_to_zero(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
+def name_of(function: Callable) -> str:
+    """A function's name, or what is printed of it if it has none."""
+    return getattr(function, "__name__", repr(function))
+
+
 class Gradient:
     """Gradient descent with any of torch's optimisers.
 
@@ -36,7 +41,7 @@ class Gradient:
         options: further options of the optimiser.
 
     Raises:
-        ValueError: there is nothing to change.
+        ValueError: there is nothing to change, or a rate that is not positive.
 
     Example:
         >>> weight = nn.Parameter(torch.tensor(3.0))
@@ -61,6 +66,8 @@ class Gradient:
         self.parameters = [p for p in parameters if p.requires_grad]
         if not self.parameters:
             raise ValueError("there is no parameter to change: nothing here can be trained")
+        if not lr > 0 or (clip is not None and not clip > 0):
+            raise ValueError(f"lr is {lr} and clip is {clip}; they need to be positive")
         self.lr = lr
         self.schedule = schedule
         self.clip = clip
@@ -70,7 +77,7 @@ class Gradient:
     def __repr__(self) -> str:
         options = "".join(f", {name}={value}" for name, value in self.options.items())
         return (
-            f"Gradient({type(self.optimiser).__name__}, lr={self.lr}, {self.schedule.__name__}, "
+            f"Gradient({type(self.optimiser).__name__}, lr={self.lr}, {name_of(self.schedule)}, "
             f"clip={self.clip}{options})"
         )
 
@@ -82,7 +89,7 @@ class Gradient:
             progress: the fraction of training that is done, 0 to 1.
 
         Raises:
-            FloatingPointError: the objective is not finite; nothing was changed.
+            FloatingPointError: the objective is not finite; the parameters were left as they are.
         """
         value = objective()
         if not torch.isfinite(value):
@@ -110,6 +117,15 @@ class Gradient:
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             parameter, name = key.split(".", 1)
-            state.setdefault(int(parameter), {})[name] = value
+            state.setdefault(int(parameter), {})[name] = _laid_out_like(
+                self.parameters[int(parameter)], value
+            )
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the parameter's memory layout, which some optimisers take for granted."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

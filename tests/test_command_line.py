@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from metalearn.__main__ import main
 
@@ -39,12 +40,17 @@ def test_train_then_evaluate_on_classes_kept_apart_and_on_another_pool(mine, tmp
     captured = said(capsys)
     assert "best validation accuracy" in captured.out
     assert "8/8" in captured.err, "a progress bar"
+    other_spelling = os.path.join(os.path.dirname(mine), ".", os.path.basename(mine))
+    assert main(["evaluate", out, "--pool", other_spelling, "--episodes", "20"]) == 0
+    assert main(["evaluate", out, "--episodes", "20"]) == 0
+    one, other = said(capsys).out.splitlines()
+    assert one.split("the 6 classes")[1] == other.split("the 6 classes")[1]
     assert main(["evaluate", out, "--pool", mine, "--episodes", "20"]) == 0
     assert re.search(
         r"the 6 classes kept for testing: 5-way 1-shot accuracy \d+\.\d % ±", said(capsys).out
     )
     assert main(["evaluate", out, "--pool", "digits", "--episodes", "20"]) == 0
-    assert "digits, resized from 8x8 to 16x16: 5-way" in said(capsys).out
+    assert "digits, resized from 1x8x8 to 1x16x16: 5-way" in said(capsys).out
 
 
 def test_stopped_training_is_saved_and_resumed(mine, tmp_path, capsys):
@@ -94,6 +100,22 @@ def test_what_a_user_can_get_wrong_ends_in_a_sentence(mine, tmp_path, capsys, ar
     assert not list(out.glob("*")), "nothing is half written"
 
 
+def test_folder_of_pictures_trains_and_is_measured(tmp_path, cache_folder, capsys):
+    rng = np.random.default_rng(0)
+    for c in range(12):
+        folder = tmp_path / "mine" / f"class {c}"
+        folder.mkdir(parents=True)
+        for i in range(16):
+            Image.fromarray(rng.integers(0, 255, (20, 20), dtype=np.uint8)).save(
+                folder / f"{i}.png"
+            )
+    pictures, out = str(tmp_path / "mine"), str(tmp_path / "run")
+    options = ["--size", "16", "--channels", "1", "--steps", "4", *SMALL]
+    assert main(["train", "--out", out, "--pool", pictures, *options]) == 0
+    assert main(["evaluate", out, "--n-way", "2", "--episodes", "5"]) == 0
+    assert "classes kept for testing" in said(capsys).out
+
+
 def test_folder_that_cannot_be_written(mine, tmp_path, capsys):
     assert main(["train", "--out", f"{mine}/run", "--pool", mine, "--steps", "4", *SMALL]) == 1
     assert "cannot write to the folder" in said(capsys).err
@@ -111,9 +133,10 @@ def test_a_training_is_not_overwritten(mine, tmp_path, capsys):
 def test_evaluating_what_is_no_training(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 1
     assert "holds no training: there is no" in said(capsys).err
-    (tmp_path / "run.json").write_text("{")
-    assert main(["evaluate", str(tmp_path)]) == 1
-    assert "run.json is damaged" in said(capsys).err
+    for content in ("{", "[]", '{"pool": 3}'):
+        (tmp_path / "run.json").write_text(content)
+        assert main(["evaluate", str(tmp_path)]) == 1
+        assert "run.json is damaged" in said(capsys).err
 
 
 def test_evaluating_a_damaged_learner(mine, tmp_path, capsys):

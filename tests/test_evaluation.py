@@ -148,6 +148,23 @@ def test_reports_of_different_episodes_are_not_compared(pool, learner):
         compare(one, evaluate(learner, ClassificationTasks(pool, n_query=4, seed=0), 6))
 
 
+def test_reports_of_different_metrics_are_not_compared(learner, tasks):
+    one = evaluate(learner, tasks, 5)
+    other = evaluate(learner, tasks, 5, metrics.negative_log_likelihood)
+    with pytest.raises(ValueError, match="differ in metric"):
+        compare(one, other)
+
+
+@pytest.mark.parametrize("episodes", [3, 40])
+def test_a_learner_that_gives_nan_has_no_score(tasks, episodes):
+    class Broken(nn.Module):
+        def forward(self, images):
+            return torch.full((len(images), 2), torch.nan)
+
+    with pytest.raises(FloatingPointError, match="the learner gives NaN"):
+        evaluate(MetricLearner(Broken(), heads.Prototypical()), tasks, episodes)
+
+
 def test_one_episode_gives_no_interval(learner, tasks):
     with pytest.raises(ValueError, match="an interval needs at least 2"):
         evaluate(learner, tasks, episodes=1)

@@ -120,6 +120,16 @@ def test_gradients_reach_the_embeddings_and_are_right(head):
     )
 
 
+@pytest.mark.parametrize("name", heads.names())
+def test_every_parameter_that_asks_for_a_gradient_gets_one(name):
+    head = heads.create(name, **({"learn_scale": True} if name == "prototypical" else {}))
+    z = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    targets = torch.eye(2).repeat_interleave(2, 0)[None]
+    scores = head.score(head.fit(z.requires_grad_(), targets), z.detach() + 1)
+    scores[..., 0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in head.parameters())
+
+
 def test_scoring_twice_gives_the_same_and_fit_keeps_nothing_in_the_head(head):
     first, second = episodes(seed=0), episodes(seed=1)
     before = {name: t.clone() for name, t in head.state_dict().items()}
@@ -248,3 +258,12 @@ def test_soft_k_means_without_queries_is_inductive_and_learns_from_unlabelled_ex
     close(
         head.score(helped, z_query), scores(transductive, z, targets, weight, z_query, weight_query)
     )
+
+
+def test_two_steps_of_soft_k_means_are_not_one():
+    z, query = torch.tensor([[[0.0], [4.0]]]), torch.tensor([[[1.0], [2.5]]])
+    one, two = (
+        head.score(head.fit(z, torch.eye(2)[None]), query)
+        for head in (heads.SoftKMeans(steps=1), heads.SoftKMeans(steps=2))
+    )
+    assert not torch.allclose(one, two)

@@ -55,7 +55,7 @@ def test_pixels_are_scaled_in_one_place(learner):
     torch.testing.assert_close(learner.embed(whole), learner.embed(whole.float() / 255))
 
 
-def test_passes_of_any_size_give_the_same_embeddings(learner, monkeypatch):
+def test_passes_of_any_size_give_the_same_embeddings(learner):
     images = torch.rand(2, 100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     assert IMAGES_IN_PASS_ON_CPU < 200
     expected = learner.backbone(images.flatten(0, 1)).unflatten(0, (2, 100))
@@ -88,6 +88,80 @@ def test_padding_changes_no_score_and_no_batch_statistics(head, batch, pool):
     scores_noisy, statistics_noisy = trained_on(noisy)
     assert torch.equal(scores, scores_noisy)
     assert all(torch.equal(statistics[name], statistics_noisy[name]) for name in statistics)
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_padded_queries_change_nothing(head, pool):
+    tasks = ClassificationTasks(pool, n_way=(3, 6), n_shot=(1, 3), n_query=4, seed=0)
+    learner = MetricLearner(backbones.conv4(width=8, seed=0), heads.create(head)).eval()
+    batch = tasks.batch(range(6))
+    assert (batch.query.weight == 0).any()
+    together = learner.predict(learner.fit(batch.support), batch.query.x, batch.query.weight)
+    for b in range(6):
+        alone = tasks.episode(b)
+        scores = learner.predict(learner.fit(alone.support), alone.query.x)
+        torch.testing.assert_close(
+            together[b : b + 1, : scores.shape[1], : scores.shape[2]], scores
+        )
+
+
+def test_padded_queries_enter_no_batch_statistics(pool):
+    batch = ClassificationTasks(pool, n_way=(3, 6), n_query=4, seed=0).batch(range(6))
+
+    def statistics(x):
+        learner = MetricLearner(backbones.conv4(width=8, seed=0), heads.Prototypical()).train()
+        learner.predict(learner.fit(batch.support), x, batch.query.weight)
+        return learner.state_dict()
+
+    real = (batch.query.weight > 0)[..., None, None, None]
+    one, other = statistics(batch.query.x), statistics(torch.where(real, batch.query.x, 255))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_pass_mixes_all_classes():
+    """Support sets come sorted by class; each pass still takes examples from start to end."""
+    seen = []
+
+    class Recorder(nn.Module):
+        def forward(self, x):
+            seen.append(x[:, 0])
+            return x
+
+    learner = MetricLearner(Recorder(), heads.Prototypical())
+    x = torch.arange(400.0)[None, :, None]
+    assert torch.equal(learner.embed(x), x)
+    assert len(seen) == 3
+    assert all(part.min() < 10 and part.max() > 390 for part in seen)
+
+
+def test_unlabelled_examples_reach_the_head(batch):
+    learner = MetricLearner(backbones.identity(), heads.SoftKMeans(use_queries=False))
+    batch = type(batch)(batch.support, batch.query, batch.n_way, unlabelled=batch.query.x)
+    alone, helped = learner.fit(batch.support), learner.fit(batch.support, batch.unlabelled)
+    assert not torch.allclose(alone.head.centres, helped.head.centres)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(3, 4)}, r"support examples have shape \[3, 4\]"),
+        ({"x": torch.zeros(1, 0, 4)}, r"shape \[1, 0, 4\]"),
+        ({"y": torch.tensor([0, 1, 2])}, r"classes have shape \[3\]; they need \[B, S\]"),
+        ({"y": torch.zeros(1, 3)}, r"real targets have shape \[1, 3\]; they need \[B, S, T\]"),
+        ({"weight": torch.ones(1, 2)}, r"weight has shape \[1, 2\]; it needs \[1, 3\]"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(change, message):
+    given = {"x": torch.zeros(1, 3, 4), "y": torch.tensor([[0, 1, 2]]), "weight": torch.ones(1, 3)}
+    learner = MetricLearner(backbones.identity(), heads.Ridge())
+    with pytest.raises(ValueError, match=message):
+        learner.fit(Examples(**(given | change)))
+
+
+def test_queries_of_other_episodes_are_refused(learner, batch):
+    fitted = learner.fit(batch.support)
+    with pytest.raises(ValueError, match="queries are of 3 episodes, the support sets of 4"):
+        learner.predict(fitted, batch.query.x[:3])
 
 
 def test_regression_predicts_values():
@@ -143,6 +217,23 @@ def test_truncated_file(learner, tmp_path):
         with pytest.raises(ValueError, match="damaged or cut short"):
             MetricLearner.load(path)
         learner.save(path)
+
+
+def test_a_changed_number_is_noticed(learner, tmp_path):
+    path = tmp_path / "learner.safetensors"
+    learner.save(path)
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="do not have the checksum"):
+        MetricLearner.load(path)
+
+
+def test_others_may_read_what_is_saved(learner, tmp_path):
+    learner.save(tmp_path / "learner.safetensors")
+    (tmp_path / "plain").touch()
+    modes = [(tmp_path / name).stat().st_mode for name in ("learner.safetensors", "plain")]
+    assert modes[0] == modes[1]
 
 
 def test_pickle_is_refused_unopened(learner, tmp_path):

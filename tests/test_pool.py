@@ -14,7 +14,12 @@ IMAGES = np.zeros((4, 1, 8, 8), np.uint8)
     ("change", "error", "message"),
     [
         ({"images": IMAGES[:, 0]}, ValueError, r"shape \[4, 8, 8\].*\[N, C, H, W\]"),
-        ({"images": IMAGES.astype(int)}, TypeError, "int64; a pool needs uint8 pixels or float"),
+        ({"images": IMAGES.astype(int)}, ValueError, "int64; a pool needs uint8 pixels or float"),
+        ({"images": IMAGES.transpose(0, 2, 3, 1)}, ValueError, "the channels come last"),
+        ({"images": IMAGES[:0], "labels": []}, ValueError, "there is no pixel in them"),
+        ({"images": np.full((4, 3), np.inf)}, ValueError, "hold NaN or infinity"),
+        ({"images": IMAGES + np.float32(255)}, ValueError, "float images reach 255"),
+        ({"labels": ["a", "a", "b", "b"]}, ValueError, "labels are <U1; .*np.unique"),
         ({"images": np.full((4, 3), np.nan)}, ValueError, "4 of 4 images hold NaN.* number 0"),
         ({"images": np.zeros(4, np.float32)}, ValueError, r"shape \[4\].*\[N, D\]"),
         ({"labels": [0, 0, 1]}, ValueError, r"labels have shape \[3\] for 4 images"),
@@ -104,6 +109,31 @@ def test_resize_keeps_the_mean_brightness(pool):
     assert (small.images == 200).all()
 
 
+def test_resize_to_other_sides_and_of_float_pixels(pool):
+    assert pool.resize(8, 12).shape == (1, 8, 12)
+    grey = pool.with_images(torch.full((len(pool), 1, 16, 16), 0.5))
+    torch.testing.assert_close(grey.resize(4).images, torch.full((len(pool), 1, 4, 4), 0.5))
+    with pytest.raises(ValueError, match="cannot become pictures"):
+        pool.resize(0)
+    with pytest.raises(ValueError, match="only square pictures can be turned"):
+        pool.resize(8, 12).with_rotations()
+
+
+def test_read_only_memory_map_is_taken_as_it_is(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert len(Pool(mapped, [0, 0, 1, 1], ["ka", "kha"])) == 4
+
+
+def test_damaged_npz_is_named(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=IMAGES, labels=[0, 0, 1, 1], names=["ka", "kha"])
+    for content in (b"", b"text", path.read_bytes()[:300]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"mine\.npz is damaged"):
+            Pool.from_npz(path)
+
+
 def test_npz_of_the_readers_own(tmp_path):
     path = tmp_path / "mine.npz"
     np.savez(path, images=IMAGES[:, 0], labels=[0, 0, 1, 1], names=["ka", "kha"])
@@ -130,7 +160,7 @@ def test_folder_of_the_readers_own_pictures(tmp_path, cache_folder):
     assert mine.groups is None
     assert mine.shape == (3, 8, 8)
     assert mine.images[4, :, 0, 0].tolist() == [50, 10, 0]
-    assert len(list(cache_folder.glob("folder-mine-*.npy"))) == 1
+    assert len(list(cache_folder.glob("folder-mine-*.u8"))) == 1
 
 
 def test_folder_is_read_again_when_a_picture_changes(tmp_path, cache_folder):
@@ -138,6 +168,26 @@ def test_folder_is_read_again_when_a_picture_changes(tmp_path, cache_folder):
     Pool.from_folder(tmp_path / "mine", size=8)
     Image.new("L", (30, 30), 255).save(tmp_path / "mine" / "cat" / "0.png")
     assert Pool.from_folder(tmp_path / "mine", size=8).images[0].min() == 255
+
+
+def test_transparent_and_16_bit_pictures_are_read_as_they_look(tmp_path, cache_folder):
+    folder = tmp_path / "mine" / "cat"
+    folder.mkdir(parents=True)
+    stroke = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    stroke.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    stroke.save(folder / "0.png")
+    Image.fromarray(np.full((8, 8), 128 * 256, np.uint16)).save(folder / "1.png")
+    mine = Pool.from_folder(tmp_path / "mine", size=8, channels=1)
+    assert mine.images[0, 0, 0].tolist() == [0] * 4 + [255] * 4, "transparent is white"
+    assert (mine.images[1] == 128).all()
+
+
+def test_hidden_files_are_left_out_and_links_followed(tmp_path, cache_folder):
+    write_pictures(tmp_path / "mine", ["cat", ".ipynb_checkpoints"])
+    (tmp_path / "mine" / "cat" / "._0.png").write_bytes(b"not a picture")
+    write_pictures(tmp_path / "elsewhere", ["dog"])
+    (tmp_path / "mine" / "dog").symlink_to(tmp_path / "elsewhere" / "dog")
+    assert Pool.from_folder(tmp_path / "mine", size=8).names == ["cat", "dog"]
 
 
 def test_folder_of_folders_gives_groups(tmp_path, cache_folder):

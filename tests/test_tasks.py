@@ -164,6 +164,9 @@ def test_within_group_draws_one_script_at_a_time(pool):
         ({"n_way": (5, 3)}, r"n_way is \(5, 3\)"),
         ({"n_shot": 0}, "n_shot is 0"),
         ({"n_query": 0}, "n_query is 0"),
+        ({"n_query": (1, 3)}, r"n_query is \(1, 3\); it needs to be a whole number"),
+        ({"n_shot": True}, "n_shot is True"),
+        ({"seed": -1}, "seed is -1; it needs to be a whole number of at least 0"),
         ({"n_way": 13}, "the pool has 12 classes; 13-way needs 13"),
         ({"n_shot": 6}, "class 'class 0' has 20 examples; 6-shot with 15 queries needs 21"),
     ],
@@ -171,6 +174,18 @@ def test_within_group_draws_one_script_at_a_time(pool):
 def test_what_cannot_be_sampled_is_said_at_once(pool, options, message):
     with pytest.raises(ValueError, match=message):
         ClassificationTasks(pool, **options)
+
+
+def test_whole_range_of_ways_and_shots_is_drawn(pool):
+    batch = ClassificationTasks(pool, n_way=(2, 4), n_shot=(1, 3), n_query=2).batch(range(60))
+    assert set(batch.n_way.tolist()) == {2, 3, 4}
+    shots = {int((y == k).sum()) for y in batch.support.y for k in range(4)} - {0}
+    assert shots == {1, 2, 3}
+
+
+def test_what_is_no_pool_is_refused():
+    with pytest.raises(TypeError, match="pool is 'glyphs'; it needs to be a Pool"):
+        ClassificationTasks("glyphs")
 
 
 def test_identity_tells_episodes_apart(pool):

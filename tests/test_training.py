@@ -94,9 +94,6 @@ class Stop(ml.updates.Gradient):
             os.kill(os.getpid(), signal.SIGINT)
         return super().step(objective, progress)
 
-    def __repr__(self):
-        return super().__repr__()
-
 
 @pytest.mark.parametrize("stop_at", [4, 5, 7])
 def test_resumed_equals_uninterrupted_to_the_last_bit(make, tmp_path, stop_at):
@@ -172,10 +169,126 @@ def test_resuming_from_nothing(make, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_before_it_harms(make):
     trainer = make(loss=lambda scores, y, weight: scores.sum() * torch.nan)
-    before = weights(trainer.learner.head)
+    before = [p.clone() for p in trainer.learner.parameters()]
     with pytest.raises(FloatingPointError, match="the objective is nan"):
         trainer.fit(3)
-    assert torch.equal(weights(trainer.learner.head), before)
+    assert all(map(torch.equal, before, trainer.learner.parameters()))
+
+
+def test_validation_knows_that_a_loss_is_better_when_lower(make):
+    history = make(metric=ml.metrics.negative_log_likelihood).fit(12)
+    assert history.best == min(history.validation)
+
+
+def test_learning_rate_follows_its_schedule():
+    rates = []
+    weight = torch.nn.Parameter(torch.tensor(1.0))
+    update = ml.updates.Gradient([weight], lr=0.1, schedule=ml.updates.cosine_to_zero)
+    for progress in (0.0, 0.5, 1.0):
+        update.step(lambda: weight.square(), progress)
+        rates.append(update.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.05, 0.0])
+
+
+def test_a_finished_training_can_be_resumed_and_changes_nothing(make, tmp_path):
+    trainer = make(folder=tmp_path)
+    history = trainer.fit(8)
+    again = make(folder=tmp_path)
+    assert again.fit(8, resume=True).loss == history.loss
+    assert torch.equal(weights(again.learner), weights(trainer.learner))
+    with pytest.raises(ValueError, match="this trainer has finished its 8 steps"):
+        trainer.fit(12)
+
+
+def test_ctrl_c_in_the_last_step_ends_the_training(make):
+    trainer = make()
+    trainer.update.__class__ = Stop
+    trainer.update.at_step = 4
+    assert trainer.fit(4).steps == 4
+
+
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_any_optimiser_is_resumed_to_the_last_bit(make, tmp_path, optimiser, clip):
+    options = {"momentum": 0.9} if optimiser is torch.optim.SGD else {}
+
+    def trainer(folder):
+        made = make(folder=folder)
+        made.update = ml.updates.Gradient(
+            made.learner.parameters(), lr=1e-2, optimiser=optimiser, clip=clip, **options
+        )
+        return made
+
+    whole = trainer(tmp_path / "whole").fit(8)
+    stopped = trainer(tmp_path / "stopped")
+    stopped.update.__class__ = Stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(8)
+    assert trainer(tmp_path / "stopped").fit(8, resume=True).loss == whole.loss
+
+
+def test_a_backbone_of_the_users_own_is_resumed_too(splits, tmp_path):
+    def trainer():
+        tasks = ml.ClassificationTasks(splits[0], n_way=4, n_shot=1, n_query=5, seed=0)
+        torch.manual_seed(0)
+        backbone = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 8))
+        learner = ml.MetricLearner(backbone, ml.heads.Prototypical())
+        return ml.Trainer(learner, tasks, folder=tmp_path, progress=False)
+
+    first = trainer()
+    first.fit(4)
+    assert torch.equal(weights(trainer().learner), weights(trainer().learner))
+    again = trainer()
+    again.fit(4, resume=True)
+    assert torch.equal(weights(again.learner), weights(first.learner))
+
+
+class Lines:
+    """Regression through the same protocol: lines through the origin of random slope."""
+
+    identity = "lines, seed 0"
+
+    def batch(self, indices):
+        generators = [torch.Generator().manual_seed(i) for i in indices]
+        slope = torch.stack([torch.randn(1, 1, generator=g) for g in generators])
+        x = torch.stack([torch.randn(7, 1, generator=g) for g in generators])
+        y = slope * x
+        ones = torch.ones(len(generators), 7)
+        halves = [
+            ml.Examples(x[:, part], y[:, part], ones[:, part])
+            for part in (slice(0, 2), slice(2, 7))
+        ]
+        return ml.Batch(*halves, n_way=torch.zeros(len(generators), dtype=torch.int64))
+
+
+def test_regression_trains_validates_and_is_evaluated():
+    torch.manual_seed(0)
+    learner = ml.MetricLearner(torch.nn.Linear(1, 4, bias=False), ml.heads.Ridge())
+    trainer = ml.Trainer(
+        learner,
+        Lines(),
+        Lines(),
+        update=ml.updates.Gradient(learner.parameters(), lr=3e-2),
+        batch_size=4,
+        validate_every=20,
+        progress=False,
+    )
+    before = ml.evaluate(learner, Lines(), 50)
+    trainer.fit(40)
+    after = ml.evaluate(learner, Lines(), 50)
+    assert after.metric == "mean_squared_error"
+    assert after.mean < before.mean / 2
+
+
+@pytest.mark.parametrize("head", ["prototypical", "soft_k_means"])
+def test_heads_for_classes_refuse_real_targets(head):
+    learner = ml.MetricLearner(torch.nn.Identity(), ml.heads.create(head))
+    with pytest.raises(ValueError, match="takes classes"):
+        ml.evaluate(learner, Lines(), 5)
+    with pytest.raises(ValueError, match="accuracy needs classes"):
+        ml.evaluate(
+            ml.MetricLearner(torch.nn.Identity(), ml.heads.Ridge()), Lines(), 5, ml.metrics.accuracy
+        )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +297,9 @@ def test_a_loss_that_is_not_finite_stops_before_it_harms(make):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"validate_every": 0}, "validate_every is 0"),
         ({"precision": "float8"}, "precision is 'float8'"),
-        ({"validation": None, "patience": 3}, "patience needs validation tasks"),
+        ({"validation": None, "patience": 3}, "patience is 3; it needs .* validation tasks"),
+        ({"patience": 0}, "patience is 0"),
+        ({"metric": len}, "does not say whether higher is better"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, options, message):
@@ -206,7 +321,10 @@ def test_a_learner_without_parameters_cannot_be_trained(splits):
 
 def test_bfloat16_trains_too_and_leaves_float32_weights(make):
     trainer = make(precision="bfloat16")
+    seen = set()
+    trainer.learner.backbone.blocks.register_forward_hook(lambda *call: seen.add(call[-1].dtype))
     history = trainer.fit(4)
+    assert torch.bfloat16 in seen
     assert all(p.dtype == torch.float32 for p in trainer.learner.parameters())
     assert history.loss == pytest.approx(make(precision="float32").fit(4).loss, rel=0.2)
 

@@ -52,7 +52,7 @@ POOLS = {
         "1,623 characters of 50 alphabets, each drawn by 20 people, 28x28",
         "downloads 15 MB, keeps 50 MB",
         "MIT",
-        lambda: any(cache.folder().glob("omniglot-*.npy")),
+        lambda: any(cache.folder().glob("omniglot-*.u8")),
     ),
     "cifarfs": Source(
         real.cifarfs,

@@ -1,5 +1,6 @@
 """The one folder for what is drawn or downloaded, and pictures in it that are whole or absent."""
 
+import math
 import os
 import zlib
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def folder() -> Path:
     Raises:
         OSError: the folder cannot be made or written; the message names it and the way out.
     """
-    place = Path(os.environ.get("METALEARN_DATA") or platformdirs.user_cache_path("metalearn"))
+    named = os.environ.get("METALEARN_DATA")
+    place = Path(named).expanduser() if named else platformdirs.user_cache_path("metalearn")
     try:
         return writable_folder(place)
     except OSError as error:
@@ -30,14 +32,13 @@ def folder() -> Path:
 
 def path(key: str) -> Path:
     """Where `images` keeps an array."""
-    return folder() / f"{key}.npy"
+    return folder() / f"{key}.u8"
 
 
 def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> Tensor:
     """The uint8 array kept under `key`, memory-mapped; made by `fill` if absent or damaged.
 
-    The file is an ordinary `.npy` with a CRC-32 of the pixels in four bytes behind them, so that a
-    damaged file is noticed and made again.
+    The file holds the pixels, and behind them four bytes with their CRC-32, so that damage is noticed.
 
     Args:
         key: names the content; whatever changes the content must change the key.
@@ -50,26 +51,21 @@ def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None])
     kept = path(key)
     if not _is_whole(kept, shape):
         with written_whole(kept) as temporary:
-            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            fill(out)
-            out.flush()
-            checksum = zlib.crc32(out)
-            del out
+            os.truncate(temporary, math.prod(shape))
+            pixels = np.memmap(temporary, np.uint8, "r+", shape=shape)
+            fill(pixels)
+            pixels.flush()
+            checksum = zlib.crc32(pixels)
+            del pixels
             with temporary.open("ab") as file:
                 file.write(checksum.to_bytes(CHECKSUM_BYTES, "little"))
-    return torch.from_numpy(np.load(kept, mmap_mode="c"))
+    return torch.from_numpy(np.memmap(kept, np.uint8, "c", shape=shape))
 
 
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the file is there, of this shape, and has the content that its checksum says."""
-    try:
-        content = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+def _is_whole(kept: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the file is there, of this size, and has the content that its checksum says."""
+    size = math.prod(shape)
+    if not kept.is_file() or kept.stat().st_size != size + CHECKSUM_BYTES:
         return False
-    if content.shape != shape or content.dtype != np.uint8:
-        return False
-    if path.stat().st_size != content.offset + content.nbytes + CHECKSUM_BYTES:
-        return False
-    with path.open("rb") as file:
-        file.seek(-CHECKSUM_BYTES, os.SEEK_END)
-        return int.from_bytes(file.read(), "little") == zlib.crc32(content)
+    content = np.memmap(kept, np.uint8, "r")
+    return int.from_bytes(content[size:].tobytes(), "little") == zlib.crc32(content[:size])

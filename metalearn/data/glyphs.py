@@ -107,15 +107,14 @@ def draw(skeletons: np.ndarray, out: np.ndarray, seed: int = 0, chunk: int = 100
         chunk: classes drawn at a time; bounds the memory.
     """
     basis = _basis()
-    progress = tqdm(total=len(skeletons), desc="drawing glyphs", unit=" characters")
-    for start in range(0, len(skeletons), chunk):
-        some = skeletons[start : start + chunk]
-        drawings = zip(*(_warps(seed, c) for c in range(start, start + len(some))), strict=True)
-        warps, pens, sizes = (torch.from_numpy(np.stack(each)).float() for each in drawings)
-        ink = _ink(_distance(some), warps @ basis, pens, sizes)
-        out[start * HANDS : (start + len(some)) * HANDS] = ink.numpy()
-        progress.update(len(some))
-    progress.close()
+    with tqdm(total=len(skeletons), desc="drawing glyphs", unit=" characters") as progress:
+        for start in range(0, len(skeletons), chunk):
+            some = skeletons[start : start + chunk]
+            drawings = zip(*(_warps(seed, c) for c in range(start, start + len(some))), strict=True)
+            warps, pens, sizes = (torch.from_numpy(np.stack(each)).float() for each in drawings)
+            ink = _ink(_distance(some), warps @ basis, pens, sizes)
+            out[start * HANDS : (start + len(some)) * HANDS] = ink.numpy()
+            progress.update(len(some))
 
 
 def _habits(random: np.random.Generator, spreads: dict[str, float]) -> dict[str, np.ndarray]:

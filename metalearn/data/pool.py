@@ -1,10 +1,12 @@
 """A pool: labelled examples of many classes, from which tasks are drawn."""
 
+import zlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._registry import unknown
+from .checks import checked_images, checked_labels
 
 
 class Pool:
@@ -19,14 +22,13 @@ class Pool:
 
     Args:
         images: [N, C, H, W] uint8 pixels (0 to 255), or float features or pixels [N, ...] without NaN.
-            An array or a tensor; a memory-mapped one is read only where examples are taken.
+            An array or a tensor; Memory-mapped pixels are read only where examples are taken.
         labels: [N] whole numbers; `labels[i]` is the position of example i's class in `names`.
         names: one name for each class, all different.
         groups: the group of each class (the script of a character), or None. Splits keep groups whole.
 
     Raises:
-        ValueError: a shape, a label or a name that does not fit, or NaN; the message says which.
-        TypeError: images that are neither uint8 nor float.
+        ValueError: a shape, type, label or name that does not fit, or NaN; the message says which.
 
     Example:
         >>> images = np.zeros((6, 1, 28, 28), np.uint8)
@@ -43,9 +45,9 @@ class Pool:
         names: Sequence[str],
         groups: Sequence[str] | None = None,
     ):
-        self._store = _checked_images(torch.as_tensor(images))
+        self._store = checked_images(images)
         self._rows: Tensor | None = None
-        self.labels = torch.as_tensor(labels)
+        self.labels = checked_labels(labels)
         self.names = [str(name) for name in names]
         self.groups = None if groups is None else [str(group) for group in groups]
         self._check_labels()
@@ -54,10 +56,10 @@ class Pool:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        shape = "x".join(map(str, self.shape))
         kind = str(self._store.dtype).removeprefix("torch.")
         groups = f" in {len(set(self.groups)):,} groups" if self.groups else ""
-        return f"Pool({len(self):,} examples of {self.n_classes:,} classes{groups}, {shape} {kind})"
+        size = f"{len(self):,} examples of {self.n_classes:,} classes{groups}"
+        return f"Pool({size}, {self.shape_in_words} {kind})"
 
     @property
     def n_classes(self) -> int:
@@ -68,6 +70,11 @@ class Pool:
     def shape(self) -> tuple[int, ...]:
         """The shape of one example, [C, H, W] for pixels."""
         return tuple(self._store.shape[1:])
+
+    @property
+    def shape_in_words(self) -> str:
+        """The shape of one example as it is printed, "1x28x28"."""
+        return "x".join(map(str, self.shape))
 
     @property
     def images(self) -> Tensor:
@@ -129,7 +136,7 @@ class Pool:
         Raises:
             ValueError: the fractions do not sum to 1, or a part would stay empty.
         """
-        if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        if not min(fractions) > 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ValueError(f"fractions {tuple(fractions)} must be positive and sum to 1")
         group_of = np.unique(self.groups or self.names, return_inverse=True)[1]
         sizes = np.bincount(group_of)
@@ -154,7 +161,14 @@ class Pool:
         """Four times the classes: each also turned by 90, 180 and 270 degrees, as a class of its own.
 
         The convention of Vinyals and others (2016) on Omniglot: a turned character is a new one.
+
+        Raises:
+            ValueError: the examples are not square pictures.
         """
+        if len(self.shape) != 3 or self.shape[1] != self.shape[2]:
+            raise ValueError(
+                f"examples are {self.shape_in_words}; only square pictures can be turned"
+            )
         turned = [torch.rot90(self.images, quarter, dims=(-2, -1)) for quarter in range(4)]
         labels = [self.labels + quarter * self.n_classes for quarter in range(4)]
         names = [
@@ -164,13 +178,25 @@ class Pool:
         ]
         return Pool(torch.cat(turned), torch.cat(labels), names, self.groups and self.groups * 4)
 
-    def resize(self, size: int) -> "Pool":
-        """The same pictures at `size` x `size` pixels, averaged when made smaller."""
+    def resize(self, height: int, width: int | None = None) -> "Pool":
+        """The same pictures at `height` x `width` pixels (square without `width`), smoothed.
+
+        Raises:
+            ValueError: a size below 1, or examples that are not pictures.
+        """
+        size = (height, height if width is None else width)
+        if min(size) < 1 or len(self.shape) != 3:
+            raise ValueError(
+                f"examples are {self.shape_in_words} and cannot become pictures of {size}"
+            )
         chunks = [
-            F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True)
+            F.interpolate(chunk.float(), size, mode="bilinear", antialias=True)
             for chunk in self.images.split(1024)
         ]
-        return self.with_images(torch.cat(chunks).round().clamp(0, 255).to(torch.uint8))
+        resized = torch.cat(chunks)
+        if self._store.dtype == torch.uint8:
+            resized = resized.round().clamp(0, 255).to(torch.uint8)
+        return self.with_images(resized)
 
     # The reader's own data
 
@@ -198,20 +224,26 @@ class Pool:
         """A file of NumPy arrays `images`, `labels` and `names`, with `groups` where there are some.
 
         Raises:
-            ValueError: an array is missing, or holds Python objects, which are not loaded.
+            ValueError: the file is damaged, an array is missing, or one holds Python objects, which are
+                not loaded.
         """
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in ("images", "labels", "names") if name not in file]
-            if missing:
-                raise ValueError(f"{path} has no array named {' and '.join(missing)}")
-            images = file["images"]
-            grey = images.dtype == np.uint8 and images.ndim == 3
-            return cls(
-                images[:, None] if grey else images,
-                file["labels"],
-                file["names"].tolist(),
-                file["groups"].tolist() if "groups" in file else None,
-            )
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
+                arrays = dict(content)
+        except (EOFError, TypeError, ValueError, BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path} is damaged, or no .npz file of plain arrays: {error}"
+            ) from error
+        missing = [name for name in ("images", "labels", "names") if name not in arrays]
+        if missing:
+            raise ValueError(f"{path} has no array named {' and '.join(missing)}")
+        images, groups = arrays["images"], arrays.get("groups")
+        return cls(
+            images[:, None] if images.dtype == np.uint8 and images.ndim == 3 else images,
+            arrays["labels"],
+            arrays["names"].tolist(),
+            None if groups is None else groups.tolist(),
+        )
 
     # Helpers
 
@@ -252,9 +284,6 @@ class Pool:
                 f"labels have shape {list(self.labels.shape)} for {len(self._store)} images; "
                 f"they need [{len(self._store)}]"
             )
-        if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
-            raise ValueError(f"labels are {self.labels.dtype}; they need to be whole numbers")
-        self.labels = self.labels.to(torch.int64)
         if len(set(self.names)) < len(self.names):
             repeated = Counter(self.names).most_common(1)[0][0]
             raise ValueError(f"two classes have the name {repeated!r}; names must differ")
@@ -268,24 +297,3 @@ class Pool:
         if len(present) < self.n_classes:
             absent = min(set(range(self.n_classes)) - set(present.tolist()))
             raise ValueError(f"class {self.names[absent]!r} (label {absent}) has no examples")
-
-
-def _checked_images(images: Tensor) -> Tensor:
-    """The images if they are what a pool can hold; float64 becomes float32."""
-    if images.dtype == torch.uint8:
-        if images.dim() != 4:
-            raise ValueError(
-                f"images have shape {list(images.shape)}; pixels need [N, C, H, W] "
-                "(grey pictures [N, H, W]: pass images[:, None])"
-            )
-        return images
-    if not images.is_floating_point():
-        raise TypeError(f"images are {images.dtype}; a pool needs uint8 pixels or float features")
-    if images.dim() < 2:
-        raise ValueError(f"features have shape {list(images.shape)}; a pool needs [N, D]")
-    bad = images.flatten(1).isnan().any(1).nonzero().flatten()
-    if len(bad):
-        raise ValueError(
-            f"{len(bad)} of {len(images)} images hold NaN; the first is number {bad[0]}"
-        )
-    return images.float()

@@ -24,7 +24,7 @@ class Conv4(nn.Module):
         [B, channels, H, W] with H and W at least 16 -> [B, width * (H // 16) * (W // 16)]
 
     Raises:
-        ValueError: pictures too small, or with another number of channels.
+        ValueError: pictures too small or with another number of channels; no channels or filters.
 
     Example:
         >>> Conv4(seed=0)(torch.zeros(5, 1, 28, 28)).shape
@@ -39,8 +39,11 @@ class Conv4(nn.Module):
         super().__init__()
         self.config = {"name": "conv4", "channels": channels, "width": width, "seed": seed}
         self.channels = channels
+        for name, value in (("channels", channels), ("width", width)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it needs to be at least 1")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             widths = [channels, width, width, width, width]
             self.blocks = nn.Sequential(*map(_block, widths[:-1], widths[1:]))
         self.to(memory_format=torch.channels_last)
@@ -94,11 +97,5 @@ def create(name: str, **options) -> nn.Module:
     return BACKBONES[name](**options)
 
 
-def conv4(channels: int = 1, width: int = 64, seed: int = 0) -> Conv4:
-    """Four convolutional blocks; see `Conv4`."""
-    return Conv4(channels, width, seed)
-
-
-def identity() -> Identity:
-    """The flattened example as its own embedding; see `Identity`."""
-    return Identity()
+conv4 = Conv4
+identity = Identity

@@ -12,8 +12,8 @@ from .._registry import Registry
 def squared_euclidean(z_query: Tensor, centres: Tensor) -> Tensor:
     r"""The squared Euclidean distance, $d(z, c) = \sum_i (z_i - c_i)^2$.
 
-    Computed as $\|z\|^2 - 2 z \cdot c + \|c\|^2$ after moving the origin to the mean of the centres,
-    which changes no distance and keeps the three terms small. Never negative.
+    Computed as $\|z\|^2 - 2 z \cdot c + \|c\|^2$ after moving the origin to the first centre, which
+    changes no distance and keeps the three terms small. Never negative.
 
     Args:
         z_query: [B, Q, D]
@@ -29,7 +29,7 @@ def squared_euclidean(z_query: Tensor, centres: Tensor) -> Tensor:
 
     Derived in chapter 10, *Prototypical networks*.
     """
-    origin = centres.mean(1, keepdim=True)
+    origin = centres[:, :1]
     z, c = z_query - origin, centres - origin
     norms = z.square().sum(-1)[:, :, None] + c.square().sum(-1)[:, None, :]
     return (norms - 2 * z @ c.mT).clamp(min=0)
@@ -54,7 +54,8 @@ def cosine(z_query: Tensor, centres: Tensor) -> Tensor:
 
     Derived in chapter 10, *Prototypical networks*.
     """
-    return 1 - F.normalize(z_query, dim=-1) @ F.normalize(centres, dim=-1).mT
+    similarity = F.normalize(z_query, dim=-1) @ F.normalize(centres, dim=-1).mT
+    return (1 - similarity).clamp(min=0)
 
 
 DISTANCES = Registry("distance", squared_euclidean=squared_euclidean, cosine=cosine)

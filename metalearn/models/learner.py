@@ -24,11 +24,13 @@ class Fitted(NamedTuple):
     Attributes:
         head: the head's own state.
         present: [B, N] which classes each episode has; None for real targets.
+        n_episodes: B
         shape: the shape of one support example.
     """
 
     head: State
     present: Tensor | None
+    n_episodes: int
     shape: tuple[int, ...]
 
 
@@ -86,17 +88,24 @@ class MetricLearner(nn.Module):
             unlabelled: [B, U, ...] further examples without labels.
 
         Raises:
-            ValueError: an episode whose classes are not 0, 1, ..., N-1.
+            ValueError: an episode whose classes are not 0, 1, ..., N-1; real targets for a head that takes
+                classes only; tensors whose shapes do not belong together.
         """
-        if support.y.is_floating_point():
+        _check_shapes(support)
+        if not support.y.is_floating_point():
+            targets, present = one_hot(support.y, support.weight)
+        elif self.head.regression:
             targets, present = support.y, None
         else:
-            targets, present = one_hot(support.y, support.weight)
+            raise ValueError(
+                f"{type(self.head).__name__} takes classes (int64); real targets need a head for "
+                "regression, such as Ridge"
+            )
         z = self._embed_precisely(support.x, support.weight)
         z_unlabelled = None if unlabelled is None else self._embed_precisely(unlabelled)
         with torch.autocast(z.device.type, enabled=False):
             state = self.head.fit(z, targets.to(z.dtype), support.weight, z_unlabelled)
-        return Fitted(state, present, tuple(support.x.shape[2:]))
+        return Fitted(state, present, len(support.x), tuple(support.x.shape[2:]))
 
     def predict(self, fitted: Fitted, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Score the queries x [B, Q, ...] of B episodes.
@@ -111,8 +120,12 @@ class MetricLearner(nn.Module):
             [B, Q, T] for real targets.
 
         Raises:
-            ValueError: queries of another shape than the support examples.
+            ValueError: queries of another shape than the support examples, or of other episodes.
         """
+        if len(x) != fitted.n_episodes:
+            raise ValueError(
+                f"the queries are of {len(x)} episodes, the support sets of {fitted.n_episodes}"
+            )
         shape = tuple(x.shape[2:])
         if shape != fitted.shape:
             raise ValueError(
@@ -150,7 +163,10 @@ class MetricLearner(nn.Module):
         tensors, about = load_tensors(path)
         if "learner" not in about:
             raise ValueError(f"{path} holds no learner")
-        learner = cls.from_config(about["learner"])
+        try:
+            learner = cls.from_config(about["learner"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path} describes no learner that can be made: {error}") from error
         learner.load_weights(tensors, path)
         return learner
 
@@ -197,10 +213,34 @@ class MetricLearner(nn.Module):
         return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
 
     def _passes(self, flat: Tensor) -> Tensor:
-        """Embed [n, ...] in as many passes as the processor likes."""
-        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS_ON_CPU) if flat.device.type == "cpu" else 1
-        return torch.cat(
-            [self.backbone(_scaled(part)) for part in flat.tensor_split(n_passes or 1)]
+        """Embed [n, ...] in as many passes as the processor likes, each a mixture of all classes.
+
+        Pass i of p takes the examples i, i + p, i + 2p, ...: support sets come sorted by class, and batch
+        statistics of a few classes only would mislead.
+        """
+        on_cpu = flat.device.type == "cpu"
+        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS_ON_CPU) if on_cpu else 1
+        if n_passes <= 1:
+            return self.backbone(_scaled(flat))
+        parts = [self.backbone(_scaled(flat[i::n_passes])) for i in range(n_passes)]
+        z = parts[0].new_empty(len(flat), *parts[0].shape[1:])
+        for i, part in enumerate(parts):
+            z[i::n_passes] = part
+        return z
+
+
+def _check_shapes(support: Examples) -> None:
+    """Raise ValueError where x, y and weight are not of the same examples."""
+    x, y, weight = support.x, support.y, support.weight
+    if x.dim() < 3 or x.shape[1] == 0:
+        raise ValueError(f"support examples have shape {list(x.shape)}; they need [B, S, ...]")
+    if weight.shape != x.shape[:2]:
+        raise ValueError(f"weight has shape {list(weight.shape)}; it needs {list(x.shape[:2])}")
+    dimensions, needed = (3, "[B, S, T]") if y.is_floating_point() else (2, "[B, S]")
+    if y.dim() != dimensions or y.shape[:2] != x.shape[:2]:
+        kind = "real targets" if y.is_floating_point() else "classes"
+        raise ValueError(
+            f"{kind} have shape {list(y.shape)}; they need {needed} with B, S = {list(x.shape[:2])}"
         )
 
 
@@ -217,7 +257,7 @@ def one_hot(y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: an episode whose classes are not 0, 1, ..., n-1 without a gap.
     """
-    y = torch.where(weight > 0, y, 0)
+    y = torch.where(weight > 0, y.long(), 0)
     if y.min() < 0:
         raise ValueError(f"support label {y.min().item()}: classes are numbered from 0")
     targets = F.one_hot(y, int(y.max()) + 1)

@@ -1,6 +1,6 @@
 """Step 1, select a task."""
 
 from .classification import ClassificationTasks
-from .episode import PADDING, Batch, Examples
+from .episode import PADDING, Batch, Examples, Tasks
 
-__all__ = ["PADDING", "Batch", "ClassificationTasks", "Examples"]
+__all__ = ["PADDING", "Batch", "ClassificationTasks", "Examples", "Tasks"]

@@ -52,6 +52,12 @@ class ClassificationTasks:
     within_group: bool = False
 
     def __post_init__(self):
+        if not isinstance(self.pool, Pool):
+            raise TypeError(f"pool is {self.pool!r}; it needs to be a Pool (load_pool makes one)")
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise ValueError(f"seed is {self.seed!r}; it needs to be a whole number of at least 0")
+        if isinstance(self.n_query, tuple):
+            raise ValueError(f"n_query is {self.n_query!r}; it needs to be a whole number")
         least_way, _ = _range("n_way", self.n_way, at_least=2)
         least_shot, _ = _range("n_shot", self.n_shot, at_least=1)
         _range("n_query", self.n_query, at_least=1)
@@ -95,7 +101,7 @@ class ClassificationTasks:
         content = zlib.crc32(repr((self.pool.names, self.pool.groups)).encode())
         content = zlib.crc32(self.pool.labels.numpy(), content)
         settings = [
-            f"{field.name}={getattr(self, field.name)}"
+            f"{field.name}={np.array(getattr(self, field.name)).tolist()}"
             for field in fields(self)
             if field.name != "pool"
         ]
@@ -148,8 +154,8 @@ class ClassificationTasks:
 def _range(name: str, value: Range, at_least: int = 1) -> tuple[int, int]:
     """A whole number or a pair of them as (least, most)."""
     pair = value if isinstance(value, tuple) else (value, value)
-    whole = len(pair) == 2 and all(isinstance(v, int | np.integer) for v in pair)
-    if not whole or not at_least <= pair[0] <= pair[1]:
+    whole = all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in pair)
+    if len(pair) != 2 or not whole or not at_least <= pair[0] <= pair[1]:
         raise ValueError(
             f"{name} is {value!r}; it needs to be a whole number of at least {at_least}"
             + (" or a pair (least, most)" if name != "n_query" else "")

@@ -1,7 +1,8 @@
 """An episode: the support set to learn from and the query set to be judged on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 PADDING = -100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
     """Examples of B episodes, padded to the longest with examples of weight 0.
 
@@ -30,7 +31,7 @@ class Examples:
         return _moved(self, device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """B episodes side by side.
 
@@ -55,6 +56,24 @@ class Batch:
     def to(self, device: torch.device | str) -> Self:
         """The same episodes on this device."""
         return _moved(self, device)
+
+
+class Tasks(Protocol):
+    """Step 1: a family of tasks, whose episode i is a pure function of i.
+
+    One that draws from a pool and is a dataclass may have it as `pool`: an evaluation then embeds the pool
+    once and asks for the same episodes of the embeddings.
+
+    Attributes:
+        identity: what decides the episodes, in words; the same words mean the same episodes.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What decides the episodes."""
+
+    def batch(self, indices: Iterable[int]) -> Batch:
+        """These episodes stacked."""
 
 
 def _moved(record, device: torch.device | str):

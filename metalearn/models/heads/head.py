@@ -1,5 +1,6 @@
 """What every metric head is: a rule that is fitted to a support set and scores queries."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -17,10 +18,12 @@ class Head(nn.Module, ABC):
 
     Attributes:
         transductive: whether a query's score may depend on the other queries.
+        regression: whether it takes real targets; all heads take classes.
         config: its name and options, from which `create` makes it again.
     """
 
     transductive = False
+    regression = False
     config: dict[str, Any]
 
     @abstractmethod
@@ -71,3 +74,10 @@ def weighted_mean(z: Tensor, membership: Tensor) -> Tensor:
     """
     mass = membership.sum(1)[..., None]
     return membership.mT @ z / torch.where(mass > 0, mass, 1)
+
+
+def check_positive(**values: float) -> None:
+    """Raise ValueError for the first value that is not a positive number."""
+    for name, value in values.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value}; it needs to be positive")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distances import DISTANCES
-from .head import Head, ones_unless, weighted_mean
+from .head import Head, check_positive, ones_unless, weighted_mean
 
 
 class Prototypical(Head):
@@ -43,8 +43,7 @@ class Prototypical(Head):
         self, distance: str = "squared_euclidean", scale: float = 1.0, learn_scale: bool = False
     ):
         super().__init__()
-        if scale <= 0:
-            raise ValueError(f"scale is {scale}; it needs to be positive")
+        check_positive(scale=scale)
         self.config = {
             "name": "prototypical",
             "distance": distance,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .head import Head, ones_unless
+from .head import Head, check_positive, ones_unless
 
 
 class Ridge(Head):
@@ -36,11 +36,11 @@ class Ridge(Head):
     Derived in chapter 12, *Ridge and SVM heads*.
     """
 
+    regression = True
+
     def __init__(self, regularisation: float = 1.0, scale: float = 1.0):
         super().__init__()
-        for name, value in (("regularisation", regularisation), ("scale", scale)):
-            if value <= 0:
-                raise ValueError(f"{name} is {value}; it needs to be positive")
+        check_positive(regularisation=regularisation, scale=scale)
         self.config = {"name": "ridge", "regularisation": regularisation, "scale": scale}
         self.log_regularisation = nn.Parameter(torch.tensor(float(regularisation)).log())
         self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
