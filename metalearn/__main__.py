@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--backbone", default="conv4", help=", ".join(backbones.names()))
     sub.add_argument("--head", default="prototypical", help=", ".join(heads.names()))
-    sub.add_argument("--steps", type=int, default=800, help="training steps")
+    sub.add_argument("--steps", type=int, default=1000, help="training steps")
     sub.add_argument("--batch-size", type=int, default=1, help="episodes in a step")
     _add_episode(sub, n_way=60, n_query=3)
     sub.add_argument(

@@ -17,12 +17,14 @@ SETUP_CELL = """\
 import subprocess
 import sys
 
-ADDRESS = "{address}"  # the book's git repository, as `make address` wrote it
+# The book's git repository, as `make address` wrote it:
+ADDRESS = "{address}"
 if "google.colab" in sys.modules:
     if not ADDRESS:
-        raise RuntimeError("this copy of the book does not say where its repository is")
+        raise RuntimeError("this copy does not say where its repository is")
     package = f"metalearn-book[book] @ git+{{ADDRESS}}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)"""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", package]
+    subprocess.run(command, check=True)"""
 
 
 def setup_cell(address: str) -> str:

@@ -63,7 +63,7 @@ def main() -> None:
     omniglot = ml.Pool.from_npz(options.omniglot) if options.omniglot else ml.load_pool("omniglot")
     training = {"steps": history.steps, "seconds": round(history.seconds), **RECIPE}
     card = {
-        "training": training | {"cores": len(os.sched_getaffinity(0))},
+        "training": training | {"cores": os.cpu_count()},
         "measured": measure(learner, omniglot),
     }
     save_tensors(options.out, learner.state_dict(), {"learner": learner.config, "card": card})

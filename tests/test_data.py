@@ -92,7 +92,7 @@ def test_cache_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("METALEARN_DATA", str(tmp_path / "file" / "cache"))
     with pytest.raises(OSError, match="set METALEARN_DATA to a folder that can be written"):
-        cache.folder()
+        cache.images("key", SHAPE, fill_with(7))
 
 
 def test_glyphs_are_drawings_of_many_scripts_by_twenty_hands():
@@ -257,5 +257,6 @@ def test_every_source_says_whether_it_is_here(cache_folder):
         "omniglot": False,
         "cifarfs": False,
     }
+    cache.writable()
     cache.path(glyphs.cache_key()).touch()
     assert POOLS["glyphs"].is_here()

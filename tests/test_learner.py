@@ -9,7 +9,7 @@ from torch import nn
 
 from metalearn import ClassificationTasks, MetricLearner, backbones, heads
 from metalearn.files import load_tensors, save_tensors
-from metalearn.models.learner import IMAGES_IN_PASS_ON_CPU
+from metalearn.models.learner import IMAGES_IN_PASS
 from metalearn.tasks import Examples
 
 
@@ -57,7 +57,7 @@ def test_pixels_are_scaled_in_one_place(learner):
 
 def test_passes_of_any_size_give_the_same_embeddings(learner):
     images = torch.rand(2, 100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert IMAGES_IN_PASS_ON_CPU < 200
+    assert IMAGES_IN_PASS["cpu"] < 200
     expected = learner.backbone(images.flatten(0, 1)).unflatten(0, (2, 100))
     torch.testing.assert_close(learner.embed(images), expected)
 

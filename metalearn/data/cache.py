@@ -17,15 +17,19 @@ CHECKSUM_BYTES = 4
 
 
 def folder() -> Path:
-    """The cache folder: `METALEARN_DATA` if that is set, else the platform's user cache folder.
+    """The cache folder: `METALEARN_DATA` if that is set, else the platform's user cache folder."""
+    named = os.environ.get("METALEARN_DATA")
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("metalearn")
+
+
+def writable() -> Path:
+    """The cache folder, made if need be.
 
     Raises:
-        OSError: the folder cannot be made or written; the message names it and the way out.
+        OSError: it cannot be made or written; the message names it and the way out.
     """
-    named = os.environ.get("METALEARN_DATA")
-    place = Path(named).expanduser() if named else platformdirs.user_cache_path("metalearn")
     try:
-        return writable_folder(place)
+        return writable_folder(folder())
     except OSError as error:
         raise OSError(f"{error}; set METALEARN_DATA to a folder that can be written") from error
 
@@ -47,9 +51,13 @@ def images(key: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None])
 
     Returns:
         Tensor uint8 of `shape`. Writing to it changes the copy in memory, not the file.
+
+    Raises:
+        OSError: it must be made, and the cache folder cannot be written.
     """
     kept = path(key)
     if not _is_whole(kept, shape):
+        writable()
         with written_whole(kept) as temporary:
             os.truncate(temporary, math.prod(shape))
             pixels = np.memmap(temporary, np.uint8, "r+", shape=shape)

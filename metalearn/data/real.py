@@ -117,7 +117,7 @@ def downloaded(name: str, load: Callable[[], Data]) -> Data:
 
 
 def _root() -> Path:
-    return cache.folder() / "torchvision"
+    return cache.writable() / "torchvision"
 
 
 def _whole_omniglot(maker: type, background: bool):

@@ -14,8 +14,9 @@ from ..tasks.episode import Examples
 from . import backbones, heads
 from .heads.head import Head, State
 
-IMAGES_IN_PASS_ON_CPU = 160
-"""On a CPU, larger passes leave the cache and are slower; chapter 6 measures it."""
+IMAGES_IN_PASS = {"cpu": 160, "cuda": 4096}
+"""How many images are embedded at a time: on a CPU larger passes are slower (chapter 6 measures it), on
+a GPU the limit bounds the memory that an evaluation takes."""
 
 
 class Fitted(NamedTuple):
@@ -218,8 +219,7 @@ class MetricLearner(nn.Module):
         Pass i of p takes the examples i, i + p, i + 2p, ...: support sets come sorted by class, and batch
         statistics of a few classes only would mislead.
         """
-        on_cpu = flat.device.type == "cpu"
-        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS_ON_CPU) if on_cpu else 1
+        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS.get(flat.device.type, len(flat) or 1))
         if n_passes <= 1:
             return self.backbone(_scaled(flat))
         parts = [self.backbone(_scaled(flat[i::n_passes])) for i in range(n_passes)]
