@@ -29,7 +29,7 @@ POOLS = {
     "glyphs": Source(
         glyphs.glyphs,
         "characters of many writing systems, each drawn by 20 synthetic hands, 28x28",
-        "82 MB, drawn on first use",
+        "79 MB, drawn on first use",
         "SIL Open Font License 1.1",
         lambda: cache.path(glyphs.cache_key()).exists(),
     ),
