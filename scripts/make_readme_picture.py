@@ -62,7 +62,7 @@ def main(out: Path) -> None:
             z = learner.embed(drawings[None])[0]
         scatter(ax, spread(z), drawings, labels)
         accuracy = ml.evaluate(learner, tasks, episodes=1000).accuracy
-        ax.set_title(f"{space}: {100 * accuracy:.0f} % right", fontsize=13)
+        ax.set_title(f"{space}: {100 * accuracy:.1f} % right", fontsize=13)
     out.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(out, dpi=130)
     print(out)
