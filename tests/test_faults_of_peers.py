@@ -96,18 +96,19 @@ def test_string_names_are_fine():
     assert pool.names == ["ka", "kha"]
 
 
-def test_labels_are_read_without_loading_a_picture(tmp_path):
+def test_labels_are_read_without_loading_a_picture(pool, monkeypatch):
     """learn2learn: `MetaDataset` loads every image to read its label."""
 
-    class Untouchable(np.ndarray):
-        pass
+    def refuse(*_):
+        raise AssertionError("a picture was loaded")
 
-    path = tmp_path / "images.npy"
-    np.save(path, np.zeros((40, 1, 16, 16), np.uint8))
-    images = np.load(path, mmap_mode="c")
-    pool = Pool(images, np.arange(40) // 20, ["a", "b"])
-    path.write_bytes(b"")
-    assert ClassificationTasks(pool, n_way=2, n_query=3).pool.n_classes == 2
+    monkeypatch.setattr(Pool, "take", refuse)
+    monkeypatch.setattr(Pool, "images", property(refuse))
+    part, _ = pool.split((0.5, 0.5), seed=0)
+    tasks = ClassificationTasks(part, n_query=3)
+    assert "n_way=5" in tasks.identity
+    with pytest.raises(AssertionError, match="a picture was loaded"):
+        tasks.episode(0)
 
 
 def test_support_never_reappears_among_the_queries(pool):

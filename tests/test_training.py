@@ -18,7 +18,7 @@ def splits():
 
 
 @pytest.fixture
-def make(splits, tmp_path):
+def make(splits):
     """A trainer of a small learner on digits; options change it."""
 
     def make(folder=None, head="prototypical", lr=3e-3, **options):
