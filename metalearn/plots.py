@@ -185,11 +185,15 @@ def embeddings(z: Tensor, y: Tensor, names: Sequence[str], ax: Axes | None = Non
         ax: where to draw.
     """
     ax = ax or plt.subplots()[1]
-    centred = (z - z.mean(0)).double()
-    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:2]
-    plane = centred @ directions.mT
+    plane = main_plane(z)
     for label, name in enumerate(names):
         points = plane[y == label]
         ax.plot(*points.mT, MARKERS[label], color=COLOURS[label], markersize=6, label=name)
     ax.set(xticks=[], yticks=[], xlabel="first main direction", ylabel="second main direction")
     return ax
+
+
+def main_plane(z: Tensor) -> Tensor:
+    """Points [n, D] in the plane of the two directions in which they spread most, [n, 2]."""
+    centred = (z - z.mean(0)).double()
+    return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT

@@ -24,8 +24,7 @@ SHOWN = 14  # drawings of each class
 
 def spread(z: Tensor) -> Tensor:
     """Points [n, D] in the plane of their two main directions, [n, 2], scaled to -1 .. 1."""
-    centred = (z - z.mean(0)).double()
-    plane = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT
+    plane = ml.plots.main_plane(z)
     low, high = plane.amin(0), plane.amax(0)
     return (2 * plane - low - high) / (high - low)
 

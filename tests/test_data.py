@@ -107,11 +107,10 @@ def test_glyphs_are_drawings_of_many_scripts_by_twenty_hands():
     assert (ink > 0.01).all()
 
 
-def test_glyphs_load_within_a_second_once_drawn():
+def test_glyphs_are_drawn_once_only(monkeypatch):
     ml.load_pool("glyphs")
-    start = time.perf_counter()
-    ml.load_pool("glyphs")
-    assert time.perf_counter() - start < 3, "later loads are meant to take under 1 s when idle"
+    monkeypatch.setattr(glyphs, "draw", lambda skeletons, out: refuse(out))
+    assert ml.load_pool("glyphs").n_classes >= 4000
 
 
 def test_drawings_are_decided_by_the_sheet_alone():

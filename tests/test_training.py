@@ -329,9 +329,15 @@ def test_bfloat16_trains_too_and_leaves_float32_weights(make):
     assert history.loss == pytest.approx(make(precision="float32").fit(4).loss, rel=0.2)
 
 
-def test_automatic_precision_asks_the_processor():
-    assert computes_bfloat16(torch.device("cpu")) in (True, False)
-    assert not computes_bfloat16(torch.device("meta"))
+@pytest.mark.parametrize(("has", "gains"), [({"avx512_bf16": True}, True), ({"avx2": True}, False)])
+def test_automatic_precision_asks_the_processor(monkeypatch, has, gains):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert computes_bfloat16(torch.device("cpu")) is gains
+
+
+def test_automatic_precision_is_float32_where_torch_cannot_say(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert computes_bfloat16(torch.device("cpu")) is False
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
