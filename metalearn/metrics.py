@@ -6,6 +6,7 @@ another thing and stand in `metalearn.models.distances`.
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -41,7 +42,6 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         ValueError: real targets.
 
     Example:
-        >>> import torch
         >>> scores = torch.tensor([[[2.0, 1.0], [0.0, 3.0], [0.0, 3.0]]])
         >>> accuracy(scores, torch.tensor([[0, 1, -100]]))
         tensor([1.])
@@ -50,6 +50,64 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     _check_classes("accuracy", y)
     return _mean((scores.argmax(-1) == y).float(), _weight(y, weight))
+
+
+@metric(higher_is_better=True, percent=True)
+def balanced_accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""The mean of the classes' recalls, $\frac{1}{N} \sum_k \text{TP}_k / (\text{TP}_k + \text{FN}_k)$.
+
+    Every class counts the same, however many queries it has. Classes without a query are left out.
+
+    Args:
+        scores: [B, Q, N]
+        y: [B, Q] int64, -100 where padded.
+        weight: [B, Q]; follows from y if None.
+
+    Returns:
+        [B], 0 to 1
+
+    Raises:
+        ValueError: real targets.
+
+    Example:
+        >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
+        >>> balanced_accuracy(scores, torch.tensor([[0, 0, 0, 1]]))
+        tensor([0.5000])
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    hits, missed, _ = _counts("balanced_accuracy", scores, y, weight)
+    asked = hits + missed
+    return _mean(hits / torch.where(asked > 0, asked, 1), (asked > 0).float())
+
+
+@metric(higher_is_better=True, percent=True)
+def macro_f1(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""The mean over classes of $F_1 = 2 \text{TP}_k / (2 \text{TP}_k + \text{FP}_k + \text{FN}_k)$.
+
+    It is low for a class that is often missed and for one that is often answered wrongly. A class that is neither asked for nor answered is left out.
+
+    Args:
+        scores: [B, Q, N]
+        y: [B, Q] int64, -100 where padded.
+        weight: [B, Q]; follows from y if None.
+
+    Returns:
+        [B], 0 to 1
+
+    Raises:
+        ValueError: real targets.
+
+    Example:
+        >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
+        >>> macro_f1(scores, torch.tensor([[0, 0, 0, 1]]))  # (6/7 + 0) / 2
+        tensor([0.4286])
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    hits, missed, wrong = _counts("macro_f1", scores, y, weight)
+    seen = 2 * hits + missed + wrong
+    return _mean(2 * hits / torch.where(seen > 0, seen, 1), (seen > 0).float())
 
 
 @metric(higher_is_better=False)
@@ -68,7 +126,6 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
         ValueError: real targets.
 
     Example:
-        >>> import torch
         >>> negative_log_likelihood(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64))
         tensor([0.6931])
 
@@ -77,6 +134,45 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
     _check_classes("negative_log_likelihood", y)
     losses = F.cross_entropy(scores.mT, y, reduction="none", ignore_index=PADDING)
     return _mean(losses, _weight(y, weight))
+
+
+@metric(higher_is_better=False, percent=True)
+def calibration_error(
+    scores: Tensor, y: Tensor, weight: Tensor | None = None, bins: int = 10
+) -> Tensor:
+    r"""How far the probability of the answer given is from the fraction of answers that are right.
+
+    Queries are sorted by that probability into bins of equal width, and
+    $\text{ECE} = \sum_b \frac{n_b}{n} |\text{accuracy}_b - \text{mean probability}_b|$. With few
+    queries in a bin chance alone makes it larger than 0, so compare it at equal numbers of queries.
+
+    Guo, Pleiss, Sun, Weinberger (2017), https://arxiv.org/abs/1706.04599
+
+    Args:
+        scores: [B, Q, N] logits; softmax makes them probabilities.
+        y: [B, Q] int64, -100 where padded.
+        weight: [B, Q]; follows from y if None.
+        bins: how many.
+
+    Returns:
+        [B], 0 to 1
+
+    Raises:
+        ValueError: real targets.
+
+    Example:
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.9, 0.1]]]).log()  # sure at 0.9, right half of the time
+        >>> calibration_error(scores, torch.tensor([[0, 1]]))
+        tensor([0.4000])
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    _check_classes("calibration_error", y)
+    weight = _weight(y, weight)
+    probability, answer = scores.softmax(-1).max(-1)
+    gap = weight * ((answer == y).float() - probability)
+    bin_of = F.one_hot((probability * bins).ceil().long().clamp(1, bins) - 1, bins)
+    return (gap[..., None] * bin_of).sum(1).abs().sum(-1) / weight.sum(1)
 
 
 @metric(higher_is_better=False)
@@ -92,7 +188,6 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
         [B], in squared units of the target
 
     Example:
-        >>> import torch
         >>> mean_squared_error(torch.tensor([[[1.0], [3.0]]]), torch.zeros(1, 2, 1))
         tensor([5.])
 
@@ -100,6 +195,34 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
     """
     errors = (scores - y).square().mean(-1)
     return _mean(errors, errors.new_ones(errors.shape) if weight is None else weight)
+
+
+@metric(higher_is_better=False)
+def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""The mean reward that is missed by taking the arm of highest score, $\max_a r_a - r_{\hat a}$.
+
+    Args:
+        scores: [B, Q, A] the value that is expected of each arm.
+        y: [B, Q, A] the reward that each arm gives.
+        weight: [B, Q], 0 where padded; None if nothing is.
+
+    Returns:
+        [B], in units of the reward, at least 0
+
+    Raises:
+        ValueError: classes in the place of rewards.
+
+    Example:
+        >>> regret(torch.tensor([[[0.2, 0.7]]]), torch.tensor([[[1.0, 0.25]]]))
+        tensor([0.7500])
+
+    Derived in chapter 3, *Select a task*.
+    """
+    if not y.is_floating_point():
+        raise ValueError("regret needs the reward of each arm, real numbers [B, Q, A]")
+    taken = y.gather(-1, scores.argmax(-1, keepdim=True))[..., 0]
+    missed = y.amax(-1) - taken
+    return _mean(missed, missed.new_ones(missed.shape) if weight is None else weight)
 
 
 def default(y: Tensor) -> Metric:
@@ -110,6 +233,18 @@ def default(y: Tensor) -> Metric:
 def _check_classes(name: str, y: Tensor) -> None:
     if y.is_floating_point():
         raise ValueError(f"{name} needs classes (int64); real targets have mean_squared_error")
+
+
+def _counts(
+    name: str, scores: Tensor, y: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each class [B, N]: queries that were found, missed, and wrongly given to it."""
+    _check_classes(name, y)
+    weight, n_classes = _weight(y, weight)[..., None], scores.shape[-1]
+    asked = weight * F.one_hot(y.clamp(min=0), n_classes)
+    answered = weight * F.one_hot(scores.argmax(-1), n_classes)
+    hits = asked * answered
+    return hits.sum(1), (asked - hits).sum(1), (answered - hits).sum(1)
 
 
 def _weight(y: Tensor, weight: Tensor | None) -> Tensor:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    mean_squared_error,
+)
 
 from metalearn import metrics
 
@@ -11,9 +17,61 @@ SCORES = torch.randn(3, 40, 5, generator=torch.Generator().manual_seed(0)).doubl
 Y = torch.randint(5, (3, 40), generator=torch.Generator().manual_seed(1))
 
 
-def test_accuracy_agrees_with_scikit_learn():
-    expected = [accuracy_score(Y[b], SCORES[b].argmax(-1)) for b in range(3)]
-    np.testing.assert_allclose(metrics.accuracy(SCORES, Y), expected, rtol=1e-6)
+RARE = torch.where(Y < 2, 0, Y)
+RARE[2] = RARE[2].clamp(max=1)  # classes 2 to 4 are never asked for, but answered
+SURE = SCORES + 3 * torch.nn.functional.one_hot(RARE, 5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "oracle"),
+    [
+        (metrics.accuracy, accuracy_score),
+        (metrics.macro_f1, lambda y, answer: f1_score(y, answer, average="macro")),
+    ],
+)
+@pytest.mark.parametrize("scores", [SCORES, SURE])
+@pytest.mark.parametrize("y", [Y, RARE])
+def test_scores_of_classes_agree_with_scikit_learn(metric, oracle, scores, y):
+    expected = [oracle(y[b], scores[b].argmax(-1)) for b in range(3)]
+    np.testing.assert_allclose(metric(scores, y), expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("y", [Y, RARE])
+def test_balanced_accuracy_agrees_with_scikit_learn(y):
+    expected = [balanced_accuracy_score(y[b], SCORES[b].argmax(-1)) for b in range(3)]
+    np.testing.assert_allclose(metrics.balanced_accuracy(SCORES, y), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 4, 10])
+def test_calibration_error_agrees_with_a_loop_over_bins(bins):
+    p = SURE.softmax(-1).numpy()
+    for b in range(3):
+        sure, right = p[b].max(-1), p[b].argmax(-1) == RARE[b].numpy()
+        expected = 0.0
+        for low in range(bins):
+            inside = (sure > low / bins) & (sure <= (low + 1) / bins)
+            if inside.any():
+                expected += inside.mean() * abs(right[inside].mean() - sure[inside].mean())
+        found = metrics.calibration_error(SURE, RARE, bins=bins)[b]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_calibrated_answers_have_no_error_and_sure_wrong_ones_all():
+    even = torch.zeros(1, 4, 4), torch.arange(4)[None]
+    torch.testing.assert_close(metrics.calibration_error(*even), torch.zeros(1))
+    wrong = torch.tensor([[[100.0, 0.0]]]), torch.tensor([[1]])
+    torch.testing.assert_close(metrics.calibration_error(*wrong), torch.ones(1))
+
+
+def test_regret_is_what_the_best_arm_would_have_given_more():
+    rewards = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 2.0, 1.0]]])
+    scores = torch.tensor([[[0.0, 0.0, 9.0], [0.0, 1.0, 0.0]]])
+    assert metrics.regret(scores, rewards).tolist() == [0.25]
+    assert metrics.regret(rewards, rewards).tolist() == [0.0]
+    assert metrics.regret(scores, rewards, torch.tensor([[1.0, 0.0]])).tolist() == [0.5]
+    with pytest.raises(ValueError, match="reward of each arm"):
+        metrics.regret(scores, torch.zeros(1, 2, dtype=torch.int64))
 
 
 def test_negative_log_likelihood_agrees_with_scikit_learn():
@@ -27,7 +85,22 @@ def test_mean_squared_error_agrees_with_scikit_learn():
     np.testing.assert_allclose(metrics.mean_squared_error(SCORES, target), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.negative_log_likelihood])
+CLASS_METRICS = [
+    metrics.accuracy,
+    metrics.balanced_accuracy,
+    metrics.macro_f1,
+    metrics.negative_log_likelihood,
+    metrics.calibration_error,
+]
+
+
+@pytest.mark.parametrize("metric", CLASS_METRICS)
+def test_real_targets_are_refused(metric):
+    with pytest.raises(ValueError, match=f"{metric.__name__} needs classes"):
+        metric(SCORES, SCORES)
+
+
+@pytest.mark.parametrize("metric", CLASS_METRICS)
 def test_padded_queries_do_not_count(metric):
     y = Y.clone()
     y[1, 30:] = -100
