@@ -6,26 +6,38 @@ loop that joins them, `evaluation` the honest score, `data` what tasks are drawn
 
 from importlib import import_module
 
-from . import metrics, updates
+from . import metrics, tasks, updates
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate
 from .models import MetricLearner, backbones, distances, heads, model_card, pretrained
-from .tasks import Batch, ClassificationTasks, Examples
+from .tasks import (
+    BanditTasks,
+    Batch,
+    ClassificationTasks,
+    CurveTasks,
+    Examples,
+    FeatureTasks,
+    ViewTasks,
+)
 from .training import History, Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "OMNIGLOT_SCRIPTS",
+    "BanditTasks",
     "Batch",
     "ClassificationTasks",
+    "CurveTasks",
     "Difference",
     "Examples",
+    "FeatureTasks",
     "History",
     "MetricLearner",
     "Pool",
     "Report",
     "Trainer",
+    "ViewTasks",
     "backbones",
     "compare",
     "distances",
@@ -37,6 +49,7 @@ __all__ = [
     "plots",
     "pretrained",
     "published_split",
+    "tasks",
     "updates",
 ]
 

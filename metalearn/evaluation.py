@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -135,10 +135,9 @@ def evaluate(
     first = tasks.batch([0])
     metric = metric or metrics.default(first.query.y)
     visits = episodes * (first.support.weight.numel() + first.query.weight.numel())
-    pool = getattr(tasks, "pool", None)
     with evaluation_mode(learner), torch.inference_mode():
-        if pool is not None and visits >= len(pool):
-            tasks = replace(tasks, pool=tasks.pool.with_images(_embedded(learner, tasks, device)))
+        if hasattr(tasks, "with_images") and visits >= len(tasks.pool):
+            tasks = tasks.with_images(_embedded(learner, tasks, device))
             learner = learner.on_embeddings()
         scores = [
             _scores(learner, batch.to(device), metric).cpu() for batch in _batches(tasks, episodes)

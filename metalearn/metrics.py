@@ -85,7 +85,8 @@ def balanced_accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -
 def macro_f1(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     r"""The mean over classes of $F_1 = 2 \text{TP}_k / (2 \text{TP}_k + \text{FP}_k + \text{FN}_k)$.
 
-    It is low for a class that is often missed and for one that is often answered wrongly. A class that is neither asked for nor answered is left out.
+    A class's $F_1$ is low if it is often missed and if it is often answered wrongly. A class that is
+    neither asked for nor answered is left out.
 
     Args:
         scores: [B, Q, N]

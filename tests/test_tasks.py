@@ -148,7 +148,7 @@ def test_within_group_draws_one_script_at_a_time(pool):
     groups = np.array(pool.groups)[tasks.batch(range(100)).classes]
     assert (groups == groups[:, :1]).all()
     assert len(set(groups[:, 0])) == 4
-    with pytest.raises(ValueError, match="no group of the pool has 4 classes"):
+    with pytest.raises(ValueError, match="no group of the pool has 4 classes, which 4-way needs"):
         ClassificationTasks(pool, n_way=4, n_query=3, within_group=True)
     bare = Pool(pool.images, pool.labels, pool.names)
     with pytest.raises(ValueError, match="needs a pool with groups"):
@@ -164,7 +164,14 @@ def test_within_group_draws_one_script_at_a_time(pool):
         ({"n_way": (5, 3)}, r"n_way is \(5, 3\)"),
         ({"n_shot": 0}, "n_shot is 0"),
         ({"n_query": 0}, "n_query is 0"),
-        ({"n_query": (1, 3)}, r"n_query is \(1, 3\); it needs to be a whole number"),
+        ({"n_query": (3, 1)}, r"n_query is \(3, 1\); it needs to be a whole number"),
+        ({"n_unlabelled": -1}, "n_unlabelled is -1"),
+        ({"n_unlabelled": 5}, "15 queries and 5 unlabelled examples needs 21"),
+        ({"n_distractors": 2}, "distractors have unlabelled examples only"),
+        (
+            {"n_query": 3, "n_way": 11, "n_unlabelled": 1, "n_distractors": 2},
+            "the pool has 12 classes; 11-way with 2 distractors needs 13",
+        ),
         ({"n_shot": True}, "n_shot is True"),
         ({"seed": -1}, "seed is -1; it needs to be a whole number of at least 0"),
         ({"n_way": 13}, "the pool has 12 classes; 13-way needs 13"),

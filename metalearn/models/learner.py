@@ -81,12 +81,12 @@ class MetricLearner(nn.Module):
             z[real] = z_real
         return z.unflatten(0, x.shape[:2])
 
-    def fit(self, support: Examples, unlabelled: Tensor | None = None) -> Fitted:
+    def fit(self, support: Examples, unlabelled: Examples | None = None) -> Fitted:
         """Fit the head to the support sets of B episodes.
 
         Args:
             support: with classes [B, S] or real targets [B, S, T].
-            unlabelled: [B, U, ...] further examples without labels.
+            unlabelled: further examples, whose y is not looked at.
 
         Raises:
             ValueError: an episode whose classes are not 0, 1, ..., N-1; real targets for a head that takes
@@ -103,9 +103,11 @@ class MetricLearner(nn.Module):
                 "regression, such as Ridge"
             )
         z = self._embed_precisely(support.x, support.weight)
-        z_unlabelled = None if unlabelled is None else self._embed_precisely(unlabelled)
+        extra = ()
+        if unlabelled is not None:
+            extra = self._embed_precisely(unlabelled.x, unlabelled.weight), unlabelled.weight
         with torch.autocast(z.device.type, enabled=False):
-            state = self.head.fit(z, targets.to(z.dtype), support.weight, z_unlabelled)
+            state = self.head.fit(z, targets.to(z.dtype), support.weight, *extra)
         return Fitted(state, present, len(support.x), tuple(support.x.shape[2:]))
 
     def predict(self, fitted: Fitted, x: Tensor, weight: Tensor | None = None) -> Tensor:

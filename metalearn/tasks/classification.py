@@ -1,37 +1,61 @@
 """Step 1, select a task: N classes, a few labelled examples of each, and queries."""
 
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..data.pool import Pool
-from .episode import PADDING, Batch, Examples
+from .episode import Batch
+from .settings import (
+    Range,
+    at_rows,
+    check_pool,
+    check_seed,
+    check_whole,
+    in_words,
+    least_and_most,
+    padded,
+    pick,
+)
 
-Range = int | tuple[int, int]
+
+class Drawn(NamedTuple):
+    """An episode as positions: classes of the pool, and rows and labels of the three sets."""
+
+    classes: np.ndarray
+    support: np.ndarray
+    support_y: np.ndarray
+    query: np.ndarray
+    query_y: np.ndarray
+    unlabelled: np.ndarray
+    unlabelled_y: np.ndarray
 
 
 @dataclass(frozen=True)
 class ClassificationTasks:
     """All N-way K-shot episodes of a pool; episode i is a pure function of (seed, i).
 
-    An episode draws N different classes, in random order, and from each n_shot support and n_query
-    query examples, all different. Queries come in random order.
+    An episode draws N different classes, in random order, and from each n_shot support, n_query query
+    and n_unlabelled further examples, all different. Queries and unlabelled examples come in random order.
 
     Args:
         pool: what to draw from.
         n_way: classes in an episode, at least 2; or (least, most), drawn anew for each episode.
-        n_shot: support examples a class, at least 1; or (least, most), drawn for each class of each
-            episode, up to what the class has beyond its queries.
-        n_query: query examples a class, at least 1.
+        n_shot: support examples a class, at least 1; or (least, most), drawn anew for each class, up to
+            what the class has beyond its other examples.
+        n_query: query examples a class, at least 1; or (least, most), so that classes are imbalanced.
         seed: which family of episodes; the same seed gives the same episodes in every process.
         within_group: draw all classes of an episode from one group (one script).
+        n_unlabelled: examples a class without labels.
+        n_distractors: further classes, of which an episode has n_unlabelled unlabelled examples each
+            and nothing else.
 
     Raises:
+        TypeError: pool is no Pool.
         ValueError: the pool has too few classes or a class too few examples; the message names it.
 
     Example:
@@ -41,40 +65,42 @@ class ClassificationTasks:
         >>> batch.support.x.shape, batch.query.y.shape
         (torch.Size([8, 3, 1, 28, 28]), torch.Size([8, 12]))
 
-    Vinyals and others (2016), https://arxiv.org/abs/1606.04080. Derived in chapter 3, *Select a task*.
+    Vinyals and others (2016), https://arxiv.org/abs/1606.04080; with unlabelled examples and
+    distractors Ren and others (2018), https://arxiv.org/abs/1803.00676. Derived in chapter 3,
+    *Select a task*.
     """
 
     pool: Pool
     n_way: Range = 5
     n_shot: Range = 1
-    n_query: int = 15
+    n_query: Range = 15
     seed: int = 0
     within_group: bool = False
+    n_unlabelled: int = 0
+    n_distractors: int = 0
 
     def __post_init__(self):
-        if not isinstance(self.pool, Pool):
-            raise TypeError(f"pool is {self.pool!r}; it needs to be a Pool (load_pool makes one)")
-        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
-            raise ValueError(f"seed is {self.seed!r}; it needs to be a whole number of at least 0")
-        if isinstance(self.n_query, tuple):
-            raise ValueError(f"n_query is {self.n_query!r}; it needs to be a whole number")
-        least_way, _ = _range("n_way", self.n_way, at_least=2)
-        least_shot, _ = _range("n_shot", self.n_shot, at_least=1)
-        _range("n_query", self.n_query, at_least=1)
-        needed = least_shot + self.n_query
-        for name, rows in zip(self.pool.names, self.pool.examples_of, strict=True):
-            if len(rows) < needed:
-                raise ValueError(
-                    f"class {name!r} has {len(rows)} examples; {least_shot}-shot with "
-                    f"{self.n_query} queries needs {needed} "
-                    f"(pool.select(min_examples={needed}) leaves such classes out)"
-                )
-        if self.pool.n_classes < least_way:
+        check_pool(self.pool)
+        check_seed(self.seed)
+        least_way, _ = least_and_most("n_way", self.n_way, at_least=2)
+        least_and_most("n_shot", self.n_shot)
+        least_and_most("n_query", self.n_query)
+        check_whole("n_unlabelled", self.n_unlabelled, at_least=0)
+        check_whole("n_distractors", self.n_distractors, at_least=0)
+        if self.n_distractors and not self.n_unlabelled:
             raise ValueError(
-                f"the pool has {self.pool.n_classes} classes; {least_way}-way needs {least_way}"
+                f"n_distractors is {self.n_distractors} and n_unlabelled 0: distractors have unlabelled "
+                "examples only"
             )
+        self._check_examples()
+        needed = least_way + self.n_distractors
+        way = f"{least_way}-way" + (
+            f" with {self.n_distractors} distractors" if self.n_distractors else ""
+        )
+        if self.pool.n_classes < needed:
+            raise ValueError(f"the pool has {self.pool.n_classes} classes; {way} needs {needed}")
         if self.within_group and not self._classes_to_draw_from:
-            raise ValueError(f"no group of the pool has {least_way} classes")
+            raise ValueError(f"no group of the pool has {needed} classes, which {way} needs")
 
     def episode(self, index: int) -> Batch:
         """Episode `index`, as a batch of one."""
@@ -85,27 +111,24 @@ class ClassificationTasks:
         drawn = [self._draw(index) for index in indices]
         if not drawn:
             raise ValueError("a batch needs at least one episode")
-        classes, support, support_y, query, query_y = (
-            _padded(column) for column in zip(*drawn, strict=True)
-        )
+        rows = Drawn(*map(padded, zip(*drawn, strict=True)))
+        unlabelled = at_rows(self.pool, rows.unlabelled, rows.unlabelled_y)
         return Batch(
-            support=self._examples(support, support_y),
-            query=self._examples(query, query_y),
-            n_way=(classes >= 0).sum(1),
-            classes=classes,
+            support=at_rows(self.pool, rows.support, rows.support_y),
+            query=at_rows(self.pool, rows.query, rows.query_y),
+            n_way=(rows.classes >= 0).sum(1),
+            unlabelled=unlabelled if self.n_unlabelled else None,
+            classes=rows.classes,
         )
+
+    def with_images(self, images: np.ndarray | Tensor) -> Self:
+        """The same episodes of other examples: embeddings [N, D], resized pixels."""
+        return replace(self, pool=self.pool.with_images(images))
 
     @property
     def identity(self) -> str:
         """What decides the episodes, in words and a checksum of the pool's labels."""
-        content = zlib.crc32(repr((self.pool.names, self.pool.groups)).encode())
-        content = zlib.crc32(self.pool.labels.numpy(), content)
-        settings = [
-            f"{field.name}={np.array(getattr(self, field.name)).tolist()}"
-            for field in fields(self)
-            if field.name != "pool"
-        ]
-        return ", ".join([f"pool={content:08x}", *settings])
+        return in_words(self)
 
     @cached_property
     def _classes_to_draw_from(self) -> list[np.ndarray]:
@@ -114,66 +137,62 @@ class ClassificationTasks:
             return [np.arange(self.pool.n_classes)]
         if self.pool.groups is None:
             raise ValueError("within_group needs a pool with groups")
-        least, _ = _range("n_way", self.n_way)
+        least = least_and_most("n_way", self.n_way)[0] + self.n_distractors
         group_of = np.array(self.pool.groups)
         members = (np.flatnonzero(group_of == group) for group in np.unique(group_of))
         return [classes for classes in members if len(classes) >= least]
 
-    def _draw(self, index: int) -> tuple[np.ndarray, ...]:
-        """Classes, and rows and labels of support and query, from one generator of (seed, index)."""
+    def _draw(self, index: int) -> Drawn:
+        """One episode from one generator of (seed, index)."""
         rng = np.random.default_rng([self.seed, index])
         sets = self._classes_to_draw_from
         candidates = sets[rng.integers(len(sets))] if len(sets) > 1 else sets[0]
-        n_way = _pick(rng, self.n_way, at_most=len(candidates))
-        classes = rng.choice(candidates, n_way, replace=False)
-        support, query, n_shots = [], [], []
-        for c in classes:
+        n_way = pick(rng, self.n_way, at_most=len(candidates) - self.n_distractors)
+        classes = rng.choice(candidates, n_way + self.n_distractors, replace=False)
+        least_shot, _ = least_and_most("n_shot", self.n_shot)
+        support, query, unlabelled = [], [], []
+        for c in classes[:n_way]:
             rows = self.pool.examples_of[c]
-            n_shot = _pick(rng, self.n_shot, at_most=len(rows) - self.n_query)
-            drawn = rng.choice(rows, n_shot + self.n_query, replace=False)
+            free = len(rows) - self.n_unlabelled
+            n_query = pick(rng, self.n_query, at_most=free - least_shot)
+            n_shot = pick(rng, self.n_shot, at_most=free - n_query)
+            drawn = rng.choice(rows, n_shot + n_query + self.n_unlabelled, replace=False)
             support.append(drawn[:n_shot])
-            query.append(drawn[n_shot:])
-            n_shots.append(n_shot)
-        order = rng.permutation(n_way * self.n_query)
-        labels = np.arange(n_way)
-        return (
-            classes,
-            np.concatenate(support),
-            np.repeat(labels, n_shots),
-            np.concatenate(query)[order],
-            np.repeat(labels, self.n_query)[order],
+            query.append(drawn[n_shot : n_shot + n_query])
+            unlabelled.append(drawn[n_shot + n_query :])
+        query, query_y = _shuffled(rng, query)
+        for c in classes[n_way:]:
+            unlabelled.append(
+                rng.choice(self.pool.examples_of[c], self.n_unlabelled, replace=False)
+            )
+        return Drawn(
+            classes[:n_way], *_labelled(support), query, query_y, *_shuffled(rng, unlabelled)
         )
 
-    def _examples(self, rows: Tensor, y: Tensor) -> Examples:
-        """The examples at these rows of the pool; padding takes the pixels of row 0 at weight 0."""
-        return Examples(
-            x=self.pool.take(rows.clamp(min=0)), y=y, weight=(rows >= 0).float(), rows=rows
+    def _check_examples(self) -> None:
+        """Raise ValueError for the first class that has too few examples, and say what is needed."""
+        n_shot, n_query = (
+            least_and_most(name, getattr(self, name))[0] for name in ("n_shot", "n_query")
         )
+        needed = n_shot + n_query + self.n_unlabelled
+        setting = f"{n_shot}-shot with {n_query} queries"
+        if self.n_unlabelled:
+            setting += f" and {self.n_unlabelled} unlabelled examples"
+        for name, rows in zip(self.pool.names, self.pool.examples_of, strict=True):
+            if len(rows) < needed:
+                raise ValueError(
+                    f"class {name!r} has {len(rows)} examples; {setting} needs {needed} "
+                    f"(pool.select(min_examples={needed}) leaves such classes out)"
+                )
 
 
-def _range(name: str, value: Range, at_least: int = 1) -> tuple[int, int]:
-    """A whole number or a pair of them as (least, most)."""
-    pair = value if isinstance(value, tuple) else (value, value)
-    whole = all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in pair)
-    if len(pair) != 2 or not whole or not at_least <= pair[0] <= pair[1]:
-        raise ValueError(
-            f"{name} is {value!r}; it needs to be a whole number of at least {at_least}"
-            + (" or a pair (least, most)" if name != "n_query" else "")
-        )
-    return pair
+def _labelled(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of class 0, 1, ... in one array, and their classes."""
+    return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(some) for some in rows])
 
 
-def _pick(rng: np.random.Generator, value: Range, at_most: int) -> int:
-    """The number itself, or one drawn evenly from a range cut off at `at_most`."""
-    if not isinstance(value, tuple):
-        return value
-    return int(rng.integers(value[0], min(value[1], at_most), endpoint=True))
-
-
-def _padded(arrays: tuple[np.ndarray, ...]) -> Tensor:
-    """Arrays of different lengths as one tensor [B, longest], padded with -100."""
-    longest = max(map(len, arrays))
-    out = np.full((len(arrays), longest), PADDING, np.int64)
-    for row, array in zip(out, arrays, strict=True):
-        row[: len(array)] = array
-    return torch.from_numpy(out)
+def _shuffled(rng: np.random.Generator, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The same in random order."""
+    rows, labels = _labelled(rows)
+    order = rng.permutation(len(rows))
+    return rows[order], labels[order]

@@ -19,6 +19,8 @@ class Examples:
         y: [B, S] int64, class 0..N-1 of its episode, -100 where padded; or [B, S, T] real values.
         weight: [B, S] float, 1 for an example, 0 for padding.
         rows: [B, S] int64, the position of each example in its pool; None if it has no pool.
+
+    Derived in chapter 3, *Select a task*.
     """
 
     x: Tensor
@@ -38,16 +40,20 @@ class Batch:
     Attributes:
         support: the examples to learn from.
         query: the examples to be judged on.
-        unlabelled: [B, U, ...] further examples without labels, or None.
-        n_way: [B] int64, how many classes each episode has.
+        n_way: [B] int64, how many classes each episode has; 0 where targets are real.
+        unlabelled: further examples, or None. A learner is not shown their y, which holds for those who
+            want to judge it the class in the episode; classes N, N+1, ... are distractors, which no
+            support example has.
         classes: [B, N] int64, which class of the pool is class 0, 1, ... of the episode, -100 where an
             episode has fewer; None if they have no pool.
+
+    Derived in chapter 3, *Select a task*.
     """
 
     support: Examples
     query: Examples
     n_way: Tensor
-    unlabelled: Tensor | None = None
+    unlabelled: Examples | None = None
     classes: Tensor | None = None
 
     def __len__(self) -> int:
@@ -61,11 +67,14 @@ class Batch:
 class Tasks(Protocol):
     """Step 1: a family of tasks, whose episode i is a pure function of i.
 
-    One that draws from a pool and is a dataclass may have it as `pool`: an evaluation then embeds the pool
-    once and asks for the same episodes of the embeddings.
+    One whose examples are those of a `pool`, unchanged, may offer `with_images(images)`, the same family
+    over other examples: an evaluation then embeds the pool once and asks for the same episodes of the
+    embeddings.
 
     Attributes:
         identity: what decides the episodes, in words; the same words mean the same episodes.
+
+    Derived in chapter 3, *Select a task*.
     """
 
     @property

@@ -33,6 +33,7 @@ class Head(nn.Module, ABC):
         targets: Tensor,
         weight: Tensor | None = None,
         z_unlabelled: Tensor | None = None,
+        weight_unlabelled: Tensor | None = None,
     ) -> State:
         """Learn from the support set.
 
@@ -41,6 +42,7 @@ class Head(nn.Module, ABC):
             targets: [B, S, N] one-hot classes, or [B, S, T] real values.
             weight: [B, S], 1 for an example, 0 for padding, which changes nothing. All 1 if None.
             z_unlabelled: [B, U, D] further examples without labels.
+            weight_unlabelled: [B, U], 0 for padding. All 1 if None.
         """
 
     @abstractmethod

@@ -59,6 +59,7 @@ class Prototypical(Head):
         targets: Tensor,
         weight: Tensor | None = None,
         z_unlabelled: Tensor | None = None,
+        weight_unlabelled: Tensor | None = None,
     ) -> Tensor:
         weight = ones_unless(weight, z_support)
         return weighted_mean(z_support, weight[..., None] * targets)

@@ -52,6 +52,7 @@ class Ridge(Head):
         targets: Tensor,
         weight: Tensor | None = None,
         z_unlabelled: Tensor | None = None,
+        weight_unlabelled: Tensor | None = None,
     ) -> Tensor:
         root = ones_unless(weight, z_support).sqrt()[..., None]
         Z, Y = root * z_support, root * targets.to(z_support.dtype)

@@ -16,12 +16,14 @@ class Clusters(NamedTuple):
         z: [B, S, D] labelled examples.
         membership: [B, S, N] which class each belongs to.
         z_unlabelled: [B, U, D], U may be 0.
+        weight_unlabelled: [B, U]
         centres: [B, N, D]
     """
 
     z: Tensor
     membership: Tensor
     z_unlabelled: Tensor
+    weight_unlabelled: Tensor
     centres: Tensor
 
 
@@ -69,21 +71,20 @@ class SoftKMeans(Head):
         targets: Tensor,
         weight: Tensor | None = None,
         z_unlabelled: Tensor | None = None,
+        weight_unlabelled: Tensor | None = None,
     ) -> Clusters:
         membership = ones_unless(weight, z_support)[..., None] * targets
         if z_unlabelled is None:
             z_unlabelled = z_support[:, :0]
-        weight_unlabelled = ones_unless(None, z_unlabelled)
+        weight_unlabelled = ones_unless(weight_unlabelled, z_unlabelled)
         centres = self._centres(z_support, membership, z_unlabelled, weight_unlabelled)
-        return Clusters(z_support, membership, z_unlabelled, centres)
+        return Clusters(z_support, membership, z_unlabelled, weight_unlabelled, centres)
 
     def score(self, state: Clusters, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
         centres = state.centres
         if self.transductive:
             z = torch.cat([state.z_unlabelled, z_query], dim=1)
-            weight = torch.cat(
-                [ones_unless(None, state.z_unlabelled), ones_unless(weight, z_query)], dim=1
-            )
+            weight = torch.cat([state.weight_unlabelled, ones_unless(weight, z_query)], dim=1)
             centres = self._centres(state.z, state.membership, z, weight)
         return -squared_euclidean(z_query, centres)
 

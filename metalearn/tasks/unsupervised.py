@@ -1,0 +1,183 @@
+"""Step 1, select a task: classes made without a label, from views of a picture or from clusters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.pool import Pool
+from .episode import Batch
+from .settings import at_rows, check_pool, check_seed, check_whole, in_words
+
+SPREADS = {"turn": 0.15, "slant": 0.15, "narrow": 0.15, "size": 0.12, "right": 0.08, "down": 0.08}
+BEND = 0.06
+CONTROL_POINTS = 4
+"""How far `deform` goes: standard deviations in radians, in logarithms, and in halves of the side."""
+
+
+@dataclass(frozen=True)
+class ViewTasks:
+    """Episodes without labels: each class is one picture, its examples are deformed views of it.
+
+    An episode draws N different pictures. The first support example of a class is the picture itself, all
+    other examples are views of it. The pool's labels are never read.
+
+    Args:
+        pool: uint8 pictures to draw from.
+        n_way: pictures in an episode, at least 2.
+        n_shot: support examples of each.
+        n_query: query examples of each.
+        strength: how much views differ from the picture; see `deform`.
+        seed: which family of episodes.
+
+    Raises:
+        TypeError: pool is no Pool.
+        ValueError: examples that are not uint8 pictures, or too few of them.
+
+    Example:
+        >>> pool = Pool(np.zeros((40, 1, 28, 28), np.uint8), np.zeros(40, int), names=["unknown"])
+        >>> ViewTasks(pool, n_way=20, n_query=3).batch(range(2)).query.x.shape
+        torch.Size([2, 60, 1, 28, 28])
+
+    Khodadadeh, Bölöni, Shah (2019), UMTRA, https://arxiv.org/abs/1811.11819; Medina, Devos, Grossglauser
+    (2020), ProtoCLR, https://arxiv.org/abs/2006.11325. Derived in chapter 3, *Select a task*.
+    """
+
+    pool: Pool
+    n_way: int = 5
+    n_shot: int = 1
+    n_query: int = 3
+    strength: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        check_pool(self.pool)
+        check_whole("n_way", self.n_way, at_least=2)
+        check_whole("n_shot", self.n_shot)
+        check_whole("n_query", self.n_query)
+        check_seed(self.seed)
+        if not self.strength >= 0:
+            raise ValueError(f"strength is {self.strength}; it needs to be at least 0")
+        example = self.pool.take(torch.tensor(0))
+        if example.dtype != torch.uint8 or example.dim() != 3:
+            raise ValueError(
+                f"examples are {self.pool.shape_in_words} {example.dtype}; views need uint8 pictures"
+            )
+        if len(self.pool) < self.n_way:
+            raise ValueError(
+                f"the pool has {len(self.pool)} pictures; {self.n_way}-way needs {self.n_way}"
+            )
+
+    def episode(self, index: int) -> Batch:
+        """Episode `index`, as a batch of one."""
+        return self.batch([index])
+
+    def batch(self, indices: Iterable[int]) -> Batch:
+        """These episodes stacked."""
+        generators = [np.random.default_rng([self.seed, index]) for index in indices]
+        if not generators:
+            raise ValueError("a batch needs at least one episode")
+        drawn = [rng.choice(len(self.pool), self.n_way, replace=False) for rng in generators]
+        pictures, classes = torch.from_numpy(np.stack(drawn)), torch.arange(self.n_way)
+        support, query = (
+            at_rows(
+                self.pool,
+                pictures.repeat_interleave(n, dim=1),
+                classes.repeat_interleave(n).repeat(len(generators), 1),
+            )
+            for n in (self.n_shot, self.n_query)
+        )
+        for episode, rng in enumerate(generators):
+            further = torch.arange(self.n_way * self.n_shot) % self.n_shot > 0
+            support.x[episode, further] = deform(support.x[episode, further], rng, self.strength)
+            query.x[episode] = deform(query.x[episode], rng, self.strength)
+        n_way = torch.full((len(generators),), self.n_way)
+        return Batch(support, query, n_way)
+
+    @property
+    def identity(self) -> str:
+        """What decides the episodes, in words and a checksum of the pool's labels."""
+        return in_words(self)
+
+
+def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
+    """Views of pictures: each is turned, slanted, stretched, shifted and bent a little, at random.
+
+    Args:
+        images: [n, C, H, W] uint8 pixels.
+        rng: decides the views.
+        strength: what the usual deviations are multiplied by; 0 gives the pictures back.
+
+    Returns:
+        [n, C, H, W] uint8
+
+    Example:
+        >>> picture = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+        >>> deform(picture, np.random.default_rng(0)).shape
+        torch.Size([1, 1, 28, 28])
+
+    Derived in chapter 3, *Select a task*.
+    """
+    if len(images) == 0 or strength == 0:
+        return images
+    n, (height, width) = len(images), images.shape[-2:]
+    own = {name: strength * s * rng.standard_normal(n) for name, s in SPREADS.items()}
+    cos, sin = np.cos(own["turn"]), np.sin(own["turn"])
+    across, along = np.exp(own["size"] - own["narrow"]), np.exp(own["size"] + own["narrow"])
+    x_row = np.stack([across * cos, along * (own["slant"] * cos - sin), own["right"]], axis=1)
+    y_row = np.stack([across * sin, along * (own["slant"] * sin + cos), own["down"]], axis=1)
+    theta = torch.from_numpy(np.stack([x_row, y_row], axis=1)).float()
+    grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
+    points = rng.standard_normal((n, 2, CONTROL_POINTS, CONTROL_POINTS))
+    bends = torch.from_numpy(strength * BEND * points).float()
+    bends = F.interpolate(bends, (height, width), mode="bicubic", align_corners=True)
+    views = F.grid_sample(
+        images.float(), grid + bends.movedim(1, -1), padding_mode="border", align_corners=False
+    )
+    return views.round().clamp(0, 255).to(torch.uint8)
+
+
+def clusters(pool: Pool, z: Tensor, n_clusters: int, seed: int = 0) -> Pool:
+    """The pool with clusters of its embeddings in the place of its classes.
+
+    Episodes of the result teach without a label: whatever lies together in one space is taken for a class.
+    k-means, with k-means++ starts; a cluster is named by its number, and none is empty.
+
+    Args:
+        pool: the examples.
+        z: [N, D] an embedding of each: of an untrained or self-trained network, or the pixels themselves.
+        n_clusters: how many.
+        seed: of the starts.
+
+    Returns:
+        the same examples with up to n_clusters classes; `select(min_examples=...)` leaves out small ones.
+
+    Raises:
+        TypeError: pool is no Pool.
+        ValueError: embeddings of another number of examples, or more clusters than examples.
+
+    Example:
+        >>> pool = Pool(np.zeros((4, 1, 28, 28), np.uint8), [0, 0, 0, 0], names=["unknown"])
+        >>> clusters(pool, torch.tensor([[0.0], [0.1], [5.0], [5.1]]), n_clusters=2).n_classes
+        2
+
+    Hsu, Levine, Finn (2019), CACTUs, https://arxiv.org/abs/1810.02334. Derived in chapter 3,
+    *Select a task*.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    check_pool(pool)
+    check_whole("n_clusters", n_clusters, at_least=2)
+    if z.dim() != 2 or len(z) != len(pool):
+        raise ValueError(
+            f"embeddings have shape {list(z.shape)} for {len(pool)} examples; they need "
+            f"[{len(pool)}, D]"
+        )
+    if n_clusters > len(pool):
+        raise ValueError(f"{n_clusters} clusters are more than the pool's {len(pool)} examples")
+    k_means = MiniBatchKMeans(n_clusters, random_state=seed, n_init=1, batch_size=4096)
+    found, labels = np.unique(k_means.fit_predict(z.numpy()), return_inverse=True)
+    return Pool(pool.images, labels, [f"cluster {number}" for number in range(len(found))])
