@@ -9,7 +9,7 @@ from importlib import import_module
 from . import metrics, tasks, updates
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate
-from .models import MetricLearner, backbones, distances, heads, model_card, pretrained
+from .models import Estimator, MetricLearner, backbones, distances, heads, model_card, pretrained
 from .tasks import (
     BanditTasks,
     Batch,
@@ -30,6 +30,7 @@ __all__ = [
     "ClassificationTasks",
     "CurveTasks",
     "Difference",
+    "Estimator",
     "Examples",
     "FeatureTasks",
     "History",

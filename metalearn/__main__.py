@@ -240,9 +240,8 @@ def _canonical(name: str) -> str:
 
 
 def _backbone_options(options: argparse.Namespace, pool: Pool) -> dict[str, Any]:
-    if options.backbone == "identity":
-        return {}
-    return {"channels": pool.shape[0], "seed": options.seed}
+    own = {"identity": {}, "torchvision": {"seed": options.seed}}
+    return own.get(options.backbone, {"channels": pool.shape[0], "seed": options.seed})
 
 
 def _write_run(out: Path, options: argparse.Namespace, pool: Pool) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .files import load_tensors, save_tensors
 
-PARTS = ("learner", "best", "update")
+PARTS = ("learner", "best", "update", "best_update")
 
 
 class Checkpoint:

@@ -130,7 +130,7 @@ def evaluate(
     """
     if episodes < 2:
         raise ValueError(f"episodes is {episodes}; an interval needs at least 2")
-    device = next((p.device for p in learner.parameters()), torch.device("cpu"))
+    device = learner.device
     identity = tasks.identity
     first = tasks.batch([0])
     metric = metric or metrics.default(first.query.y)

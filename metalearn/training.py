@@ -145,6 +145,7 @@ class Trainer:
         self.progress = progress
         self.history = History()
         self.best: dict[str, Tensor] = {}
+        self.best_update: dict[str, Tensor] = {}
         self.finished = False
 
     def fit(self, steps: int, resume: bool = False) -> History:
@@ -193,15 +194,18 @@ class Trainer:
                 if stop_asked.is_set() and self.history.steps < steps:
                     self._save_checkpoint(steps)
                     raise KeyboardInterrupt
-        if self.best:
+        if self.history.validation:
             self.learner.load_state_dict(self.best)
+            self.update.load_state_tensors(self.best_update)
         self.finished = True
         return self.history
 
     def _step(self, progress: float) -> float:
         """The four steps of metric-based meta-learning, once."""
         start = self.history.steps * self.batch_size
-        batch = self.tasks.batch(range(start, start + self.batch_size)).to(self._device)  # 1 select
+        batch = self.tasks.batch(range(start, start + self.batch_size)).to(
+            self.learner.device
+        )  # 1 select
         self.learner.train()
 
         def objective() -> Tensor:
@@ -221,7 +225,8 @@ class Trainer:
         history = self.history
         if not history.validation or sign * report.mean > sign * history.best:
             history.best, history.best_step = report.mean, history.steps
-            self.best = {name: t.clone() for name, t in self.learner.state_dict().items()}
+            self.best = _copied(self.learner.state_dict())
+            self.best_update = _copied(self.update.state_tensors())
         history.validated_at.append(history.steps)
         history.validation.append(report.mean)
 
@@ -236,19 +241,15 @@ class Trainer:
             words += f", validation {self.history.validation[-1]:.3f}"
         return words
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.learner.parameters()).device
-
     # Number format
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+        return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     @property
     def _bfloat16(self) -> bool:
         if self.precision == "auto":
-            return computes_bfloat16(self._device)
+            return computes_bfloat16(self.learner.device)
         return self.precision == "bfloat16"
 
     # Checkpoints
@@ -286,7 +287,12 @@ class Trainer:
         self.checkpoint.save(
             self._settings(steps),
             asdict(self.history),
-            {"learner": weights, "best": self.best, "update": self.update.state_tensors()},
+            {
+                "learner": weights,
+                "best": self.best,
+                "update": self.update.state_tensors(),
+                "best_update": self.best_update,
+            },
         )
         about = {"learner": self._architecture}
         save_tensors(self.checkpoint.folder / "best.safetensors", self.best or weights, about)
@@ -297,8 +303,12 @@ class Trainer:
         history, parts = self.checkpoint.load(self._settings(steps))
         self.learner.load_weights(parts["learner"], self.checkpoint.path)
         self.update.load_state_tensors(parts["update"])
-        self.best = parts["best"]
+        self.best, self.best_update = parts["best"], parts["best_update"]
         self.history = History(**history)
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -88,6 +88,9 @@ class Stop(ml.updates.Gradient):
 
     at_step = 5
 
+    def __repr__(self):
+        return super().__repr__().replace("Stop", "Gradient")
+
     def step(self, objective, progress=0.0):
         self.made = getattr(self, "made", 0) + 1
         if self.made == self.at_step:

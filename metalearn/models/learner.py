@@ -142,6 +142,11 @@ class MetricLearner(nn.Module):
             return scores
         return scores.masked_fill(~fitted.present[:, None, :], -torch.inf)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are; the CPU if it has none."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
     def on_embeddings(self) -> "MetricLearner":
         """A learner with the same head (not a copy) that takes embeddings in the place of pixels."""
         return MetricLearner(nn.Identity(), self.head)

@@ -1,0 +1,32 @@
+"""What our own backbones share: an explicit start, and checks of options and pictures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Initialise from this seed inside; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def check_whole(**values: int) -> None:
+    """Raise ValueError for the first value below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it needs to be at least 1")
+
+
+def check_pictures(name: str, images: Tensor, channels: int, least_size: int) -> None:
+    """Raise ValueError for pictures [B, C, H, W] that a backbone cannot take."""
+    _, has, height, width = images.shape
+    if has != channels or min(height, width) < least_size:
+        raise ValueError(
+            f"images are {has}x{height}x{width}; this {name} needs {channels} channels "
+            f"of at least {least_size}x{least_size}"
+        )

@@ -1,0 +1,19 @@
+"""What an update makes smaller: a function without arguments that gives a scalar."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[], Tensor]
+
+
+def finite(value: Tensor) -> Tensor:
+    """The value of an objective.
+
+    Raises:
+        FloatingPointError: it is not finite.
+    """
+    if not torch.isfinite(value):
+        raise FloatingPointError(f"the objective is {value.item()}; a smaller lr may help")
+    return value
