@@ -30,36 +30,51 @@ def uneven_pool(sizes, n_groups=1) -> Pool:
     sizes=SIZES,
     n_way=st.one_of(st.integers(2, 9), RANGES.map(lambda r: (r[0] + 1, r[1] + 1))),
     n_shot=st.one_of(st.integers(1, 5), RANGES),
-    n_query=st.integers(1, 6),
+    n_query=st.one_of(st.integers(1, 6), RANGES),
     seed=st.integers(0, 2**32),
+    n_unlabelled=st.integers(0, 2),
+    n_distractors=st.integers(0, 2),
     first=st.integers(0, 2**40),
 )
 def test_invariants_of_sampling_hold_or_the_right_error_is_raised(
-    sizes, n_way, n_shot, n_query, seed, first
+    sizes, n_way, n_shot, n_query, seed, n_unlabelled, n_distractors, first
 ):
     pool = uneven_pool(sizes)
-    way = n_way if isinstance(n_way, tuple) else (n_way, n_way)
-    shot = n_shot if isinstance(n_shot, tuple) else (n_shot, n_shot)
-    if min(sizes) < shot[0] + n_query or len(sizes) < way[0]:
-        with pytest.raises(ValueError, match=r"needs \d+|the pool has"):
-            ClassificationTasks(pool, n_way, n_shot, n_query, seed)
+    way, shot, asked = (v if isinstance(v, tuple) else (v, v) for v in (n_way, n_shot, n_query))
+    settings = {"n_unlabelled": n_unlabelled, "n_distractors": n_distractors}
+    if (
+        min(sizes) < shot[0] + asked[0] + n_unlabelled
+        or len(sizes) < way[0] + n_distractors
+        or n_distractors > n_unlabelled == 0
+    ):
+        with pytest.raises(ValueError, match=r"needs \d+|unlabelled examples only"):
+            ClassificationTasks(pool, n_way, n_shot, n_query, seed, **settings)
         return
-    batch = ClassificationTasks(pool, n_way, n_shot, n_query, seed).batch(range(first, first + 4))
+    tasks = ClassificationTasks(pool, n_way, n_shot, n_query, seed, **settings)
+    batch = tasks.batch(range(first, first + 4))
     for b in range(4):
         n = int(batch.n_way[b])
-        assert way[0] <= n <= min(way[1], len(sizes))
+        assert way[0] <= n <= min(way[1], len(sizes) - n_distractors)
         classes = batch.classes[b, :n].tolist()
         assert len(set(classes)) == n, "no class is drawn twice"
         s_rows, s_y = real_part(batch.support, b)
         q_rows, q_y = real_part(batch.query, b)
-        drawn = torch.cat([s_rows, q_rows]).tolist()
-        assert len(set(drawn)) == len(drawn), "support and query never share an example"
+        u_rows, u_y = s_rows[:0], s_y[:0]
+        if n_unlabelled:
+            u_rows, u_y = real_part(batch.unlabelled, b)
+        drawn = torch.cat([s_rows, q_rows, u_rows]).tolist()
+        assert len(set(drawn)) == len(drawn), "no example has two roles"
         assert pool.labels[s_rows].tolist() == [classes[y] for y in s_y]
         assert pool.labels[q_rows].tolist() == [classes[y] for y in q_y]
         shots = torch.bincount(s_y, minlength=n).tolist()
-        for c, k in zip(classes, shots, strict=True):
-            assert shot[0] <= k <= min(shot[1], sizes[c] - n_query)
-        assert torch.bincount(q_y, minlength=n).tolist() == [n_query] * n
+        assert all(shot[0] <= k <= shot[1] for k in shots)
+        queries = torch.bincount(q_y, minlength=n).tolist()
+        assert all(asked[0] <= k <= asked[1] for k in queries)
+        expected = [n_unlabelled] * (n + n_distractors) if n_unlabelled else []
+        assert torch.bincount(u_y).tolist() == expected
+        known = u_y < n
+        assert pool.labels[u_rows[known]].tolist() == [classes[y] for y in u_y[known]]
+        assert not set(pool.labels[u_rows[~known]].tolist()) & set(classes)
         for examples in (batch.support, batch.query):
             padded = examples.weight[b] == 0
             assert (examples.y[b][padded] == -100).all()
@@ -190,6 +205,19 @@ def test_whole_range_of_ways_and_shots_is_drawn(pool):
     assert shots == {1, 2, 3}
 
 
+def test_unlabelled_examples_come_in_random_order_and_distractors_after_the_classes(pool):
+    tasks = ClassificationTasks(pool, n_way=3, n_query=2, n_unlabelled=4, n_distractors=2)
+    y = tasks.batch(range(100)).unlabelled.y
+    assert set(y.flatten().tolist()) == {0, 1, 2, 3, 4}
+    assert (y[:, :4] != 0).any(1).float().mean() > 0.9
+
+
+def test_imbalanced_queries_are_drawn_from_the_whole_range(pool):
+    y = ClassificationTasks(pool, n_way=4, n_query=(1, 10)).batch(range(100)).query.y
+    counts = {int((row == k).sum()) for row in y for k in range(4)}
+    assert counts == set(range(1, 11))
+
+
 def test_what_is_no_pool_is_refused():
     with pytest.raises(TypeError, match="pool is 'glyphs'; it needs to be a Pool"):
         ClassificationTasks("glyphs")
@@ -201,6 +229,7 @@ def test_identity_tells_episodes_apart(pool):
     for other in (
         ClassificationTasks(pool, n_query=3, seed=1),
         ClassificationTasks(pool, n_query=4),
+        ClassificationTasks(pool, n_query=(3, 4)),
         ClassificationTasks(pool.exclude(names=["class 3"]), n_query=3),
     ):
         assert base.identity != other.identity

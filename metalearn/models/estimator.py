@@ -49,10 +49,11 @@ class _EstimatorHead(Head):
     """The state is one fitted clone for each episode, and how many columns a score has."""
 
     def __init__(self, estimator: Any, seed: int):
-        from sklearn.base import is_classifier, is_regressor
+        from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
         super().__init__()
-        if not (is_classifier(estimator) or is_regressor(estimator)):
+        known = isinstance(estimator, BaseEstimator)
+        if not known or not (is_classifier(estimator) or is_regressor(estimator)):
             raise TypeError(
                 f"{estimator!r} is neither a classifier nor a regressor of scikit-learn, such as SVC()"
             )
