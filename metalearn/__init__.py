@@ -8,7 +8,7 @@ from importlib import import_module
 
 from . import metrics, tasks, updates
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
-from .evaluation import Difference, Report, compare, evaluate
+from .evaluation import Difference, Report, compare, evaluate, table
 from .models import Estimator, MetricLearner, backbones, distances, heads, model_card, pretrained
 from .tasks import (
     BanditTasks,
@@ -50,6 +50,7 @@ __all__ = [
     "plots",
     "pretrained",
     "published_split",
+    "table",
     "tasks",
     "updates",
 ]

@@ -1,7 +1,7 @@
 """Many episodes, a mean and its confidence interval, and paired differences."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,8 @@ class Report:
         percent: whether people read it in percent.
         tasks: what decided the episodes; reports with the same are of the same episodes.
         transductive: whether the head looked at all queries of an episode together.
+
+    Derived in chapter 5, *Evaluate*.
     """
 
     scores: np.ndarray
@@ -72,6 +74,8 @@ class Difference:
     Attributes:
         differences: [E] a's score minus b's on the same episode.
         percent: whether people read the metric in percent.
+
+    Derived in chapter 5, *Evaluate*.
     """
 
     differences: np.ndarray
@@ -171,6 +175,43 @@ def compare(a: Report, b: Report) -> Difference:
     return Difference(a.scores - b.scores, a.percent)
 
 
+def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
+    """Reports of the same episodes as lines of text, with paired differences to one of them.
+
+    Args:
+        reports: by the name to print, of the same metric and episodes.
+        baseline: the name of the report that the others are compared with; None leaves differences out.
+
+    Returns:
+        a head line and one line for each report; print it.
+
+    Raises:
+        ValueError: no reports, no report of the baseline's name, or reports of different episodes or
+            metrics.
+
+    Example:
+        >>> a, b = (Report(np.array(s), "accuracy", True, "") for s in ([0.5, 0.7], [0.6, 0.9]))
+        >>> print(table({"pixels": a, "learned": b}, baseline="pixels"))
+                 accuracy (%)  minus pixels
+        pixels   60.0 ± 19.6
+        learned  75.0 ± 29.4   +15.0 ± 9.8
+
+    Derived in chapter 5, *Evaluate*.
+    """
+    if not reports or (baseline is not None and baseline not in reports):
+        raise ValueError(f"the reports are {list(reports)}; the baseline {baseline!r} is not one")
+    first = next(iter(reports.values()))
+    unit = " (%)" if first.percent else ""
+    rows = [["", first.metric.replace("_", " ") + unit, f"minus {baseline}" if baseline else ""]]
+    for name, report in reports.items():
+        difference = compare(report, reports[baseline] if baseline else first)
+        paired = _interval(difference, sign=True) if baseline not in (None, name) else ""
+        rows.append([name, _interval(report), paired])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, and afterwards every part in the mode it was in."""
@@ -210,6 +251,10 @@ def _checked(values: torch.Tensor) -> torch.Tensor:
 def _number(value: float, percent: bool, sign: bool = False) -> str:
     plus = "+" if sign else ""
     return f"{100 * value:{plus}.1f}" if percent else f"{value:{plus}.4f}"
+
+
+def _interval(result: Report | Difference, sign: bool = False) -> str:
+    return f"{_number(result.mean, result.percent, sign)} ± {_number(result.half_width, result.percent)}"
 
 
 def _value(value: float, percent: bool) -> str:

@@ -16,7 +16,10 @@ Metric = Callable[..., Tensor]
 
 
 def metric(higher_is_better: bool, percent: bool = False) -> Callable[[Metric], Metric]:
-    """Mark a function as a metric: which way is better, and whether people read it in percent."""
+    """Mark a function as a metric: which way is better, and whether people read it in percent.
+
+    Derived in chapter 5, *Evaluate*.
+    """
 
     def mark(function: Metric) -> Metric:
         function.higher_is_better = higher_is_better
@@ -227,7 +230,10 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def default(y: Tensor) -> Metric:
-    """Accuracy for classes, mean squared error for real targets."""
+    """Accuracy for classes, mean squared error for real targets.
+
+    Derived in chapter 5, *Evaluate*.
+    """
     return mean_squared_error if y.is_floating_point() else accuracy
 
 

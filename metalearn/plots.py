@@ -33,7 +33,10 @@ MARKERS = "osD^vP*X"
 
 
 def use_style() -> None:
-    """Draw all further figures in the style of the book."""
+    """Draw all further figures in the style of the book.
+
+    Derived in chapter 1, *Learning from one example*.
+    """
     mpl.rcParams.update(
         {
             "figure.figsize": (WIDTH, 3.0),
@@ -69,6 +72,8 @@ def pictures(
 
     Returns:
         array of Axes [rows, columns]
+
+    Derived in chapter 1, *Learning from one example*.
     """
     rows = -(-len(images) // columns)
     size = WIDTH / columns
@@ -84,7 +89,10 @@ def pictures(
 
 
 def picture(image: Tensor | np.ndarray, ax: Axes) -> Axes:
-    """One picture [C, H, W], ink dark on white, with a thin frame."""
+    """One picture [C, H, W], ink dark on white, with a thin frame.
+
+    Derived in chapter 1, *Learning from one example*.
+    """
     channels_last = np.asarray(image).transpose(1, 2, 0)
     ax.imshow(channels_last.squeeze(-1) if channels_last.shape[-1] == 1 else channels_last)
     ax.axis("on")
@@ -104,6 +112,8 @@ def episode(batch: Batch, queries: int = 5) -> np.ndarray:
 
     Returns:
         array of Axes [2, columns]; titles of the support set are the class numbers.
+
+    Derived in chapter 1, *Learning from one example*.
     """
     support, query = batch.support, batch.query
     columns = max(int((support.weight[0] > 0).sum()), queries)
@@ -119,7 +129,10 @@ def episode(batch: Batch, queries: int = 5) -> np.ndarray:
 
 
 def training(history: History, ax: Axes | None = None) -> Axes:
-    """The loss of each step, smoothed, and the validation score."""
+    """The loss of each step, smoothed, and the validation score.
+
+    Derived in chapter 6, *Update*.
+    """
     ax = ax or plt.subplots()[1]
     loss = np.array(history.loss)
     window = max(1, len(loss) // 40)
@@ -130,8 +143,8 @@ def training(history: History, ax: Axes | None = None) -> Axes:
     if history.validation:
         right = ax.twinx()
         right.plot(history.validated_at, history.validation, "o-", color=ORANGE, markersize=5)
-        right.set_ylabel("validation accuracy", color="#a66f00")
-        right.set_ylim(None, 1)
+        right.set_ylabel(f"validation {history.metric.replace('_', ' ')}", color="#a66f00")
+        right.set_ylim(None, 1 if max(history.validation) <= 1 else None)
         right.grid(False)
     return ax
 
@@ -145,6 +158,8 @@ def scores(
         reports: by the label to print.
         guess: a value of the metric that the reader predicted, in the metric's unit (0 to 1).
         ax: where to draw.
+
+    Derived in chapter 1, *Learning from one example*.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.45 * len(reports)))
@@ -183,6 +198,8 @@ def embeddings(z: Tensor, y: Tensor, names: Sequence[str], ax: Axes | None = Non
         y: [n] int64, positions in `names`.
         names: what to call the classes, at most 8.
         ax: where to draw.
+
+    Derived in chapter 1, *Learning from one example*.
     """
     ax = ax or plt.subplots()[1]
     plane = main_plane(z)
@@ -194,6 +211,9 @@ def embeddings(z: Tensor, y: Tensor, names: Sequence[str], ax: Axes | None = Non
 
 
 def main_plane(z: Tensor) -> Tensor:
-    """Points [n, D] in the plane of the two directions in which they spread most, [n, 2]."""
+    """Points [n, D] in the plane of the two directions in which they spread most, [n, 2].
+
+    Derived in chapter 10, *Prototypical networks*.
+    """
     centred = (z - z.mean(0)).double()
     return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT

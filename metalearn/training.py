@@ -17,7 +17,8 @@ from .files import save_tensors, writable_folder
 from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
 from .tasks import Tasks
-from .updates import Gradient, cosine_to_zero, name_of
+from .updates import Gradient, cosine_to_zero
+from .updates.schedules import name_of
 
 
 class Update(Protocol):
@@ -39,6 +40,9 @@ class History:
         best: the best of these.
         best_step: after how many steps it was measured.
         seconds: spent in training, validations included.
+        metric: what validation measures.
+
+    Derived in chapter 6, *Update*.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -47,6 +51,7 @@ class History:
     best: float | None = None
     best_step: int = 0
     seconds: float = 0.0
+    metric: str = ""
 
     @property
     def steps(self) -> int:
@@ -143,7 +148,7 @@ class Trainer:
         self.checkpoint = None if folder is None else Checkpoint(writable_folder(Path(folder)))
         self.precision = precision
         self.progress = progress
-        self.history = History()
+        self.history = History(metric=name_of(metric))
         self.best: dict[str, Tensor] = {}
         self.best_update: dict[str, Tensor] = {}
         self.finished = False

@@ -15,6 +15,7 @@ from metalearn import (
     evaluate,
     heads,
     metrics,
+    table,
 )
 
 
@@ -180,3 +181,29 @@ def test_same_episodes_whatever_the_model(pool):
         MetricLearner(TellsTheClass(), heads.Prototypical()), ClassificationTasks(pool), 10
     )
     assert compare(other, one).mean >= 0
+
+
+def of_the_same(scores, tasks="same"):
+    return Report(np.asarray(scores), "accuracy", True, tasks)
+
+
+def test_table_lists_every_report_and_its_paired_difference():
+    rng = np.random.default_rng(0)
+    reports = {name: of_the_same(rng.random(50)) for name in ("a", "long name", "c")}
+    lines = table(reports, baseline="c").splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("long name  ")
+    difference = compare(reports["a"], reports["c"])
+    assert f"{100 * difference.mean:+.1f} ± {100 * difference.half_width:.1f}" in lines[1]
+    assert lines[3].count("±") == 1, "the baseline is not compared with itself"
+    assert table(reports).count("±") == 3
+
+
+def test_table_refuses_what_cannot_be_compared():
+    one, other = of_the_same([0.5, 1.0]), of_the_same([0.5, 1.0], "other")
+    with pytest.raises(ValueError, match="differ in tasks"):
+        table({"a": one, "b": other})
+    with pytest.raises(ValueError, match="the baseline 'c' is not one"):
+        table({"a": one}, baseline="c")
+    with pytest.raises(ValueError, match="the reports are"):
+        table({})

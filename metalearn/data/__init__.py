@@ -74,6 +74,8 @@ def load_pool(name: str = "glyphs", **options) -> Pool:
     Example:
         >>> load_pool("digits")
         Pool(1,797 examples of 10 classes, 1x8x8 uint8)
+
+    Derived in chapter 1, *Learning from one example*.
     """
     if name not in POOLS:
         raise ValueError(unknown("pool", name, POOLS))
@@ -95,6 +97,8 @@ def published_split(pool: str, part: str) -> list[str]:
     Example:
         >>> len(published_split("omniglot", "test"))
         423
+
+    Derived in chapter 20, *Reproducing the papers*.
     """
     splits = json.loads(resources.files(__package__).joinpath("splits.json").read_text("utf-8"))
     if pool not in splits:

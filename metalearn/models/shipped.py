@@ -40,6 +40,8 @@ def model_card(name: str = "conv4-glyphs") -> dict[str, Any]:
     Example:
         >>> sorted(model_card())
         ['measured', 'training']
+
+    Derived in chapter 4, *Learn a model*.
     """
     return load_tensors(_path(name))[1]["card"]
 

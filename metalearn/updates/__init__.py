@@ -5,17 +5,13 @@ Every update has the same three methods, so that a trainer can use any of them: 
 """
 
 from .descent import EvolutionStrategy, Gradient
-from .objective import Objective
 from .random_search import RandomSearch
-from .schedules import Schedule, constant, cosine_to_zero, name_of
+from .schedules import constant, cosine_to_zero
 
 __all__ = [
     "EvolutionStrategy",
     "Gradient",
-    "Objective",
     "RandomSearch",
-    "Schedule",
     "constant",
     "cosine_to_zero",
-    "name_of",
 ]

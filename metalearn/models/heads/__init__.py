@@ -17,6 +17,8 @@ def names() -> list[str]:
     Example:
         >>> names()
         ['prototypical', 'ridge', 'soft_k_means']
+
+    Derived in chapter 4, *Learn a model*.
     """
     return list(HEADS)
 
@@ -30,5 +32,7 @@ def create(name: str, **options) -> Head:
     Example:
         >>> create("prototypical", distance="cosine").config["distance"]
         'cosine'
+
+    Derived in chapter 4, *Learn a model*.
     """
     return HEADS[name](**options)

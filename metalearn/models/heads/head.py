@@ -20,6 +20,8 @@ class Head(nn.Module, ABC):
         transductive: whether a query's score may depend on the other queries.
         regression: whether it takes real targets; all heads take classes.
         config: its name and options, from which `create` makes it again.
+
+    Derived in chapter 4, *Learn a model*.
     """
 
     transductive = False
