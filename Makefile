@@ -14,9 +14,11 @@ help:           ## this list
 book: .venv/installed            ## build every page from the stored outputs
 	.venv/bin/jupyter-book build . --quiet $(BOOK_OPTIONS)
 
-test: lint                       ## lint, the package's tests and doctests, then every notebook
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(RUN) pytest -n 2 --dist loadfile
-	$(RUN) pytest --nbval --nbval-sanitize-with .nbval_sanitize.cfg --nbval-cell-timeout 120 book
+# Two processes at a time, each with one thread; a notebook's cells and solutions stay in one process.
+test: export OMP_NUM_THREADS := 1
+test: lint                       ## lint, the package's tests and doctests, then every notebook with its solutions
+	MPLBACKEND=Agg $(RUN) pytest -n 2 --dist loadfile
+	$(RUN) pytest -n 2 --dist loadfile --nbval --nbval-sanitize-with .nbval_sanitize.cfg --nbval-cell-timeout 120 book
 
 lint: .venv/installed            ## check the style of the package, the tests and the notebooks
 	$(RUN) ruff check .
@@ -28,9 +30,6 @@ format: .venv/installed          ## mend what lint complains about, where that c
 
 notebooks: .venv/installed       ## run the notebooks and store their outputs: all, or NOTEBOOKS="a.ipynb b.ipynb"
 	.venv/bin/python scripts/run_notebooks.py $(NOTEBOOKS)
-
-solutions: .venv/installed       ## run the notebooks together with the code of their hidden solutions; stores nothing
-	.venv/bin/python scripts/run_notebooks.py --solutions $(NOTEBOOKS)
 
 address: .venv/installed         ## write the repository's address (from the git remote, or URL=...) into the book
 	.venv/bin/python scripts/set_address.py $(URL)
@@ -44,4 +43,4 @@ clean:                           ## remove the built pages and the caches; the e
 	$(RUN) pip install --quiet --requirement requirements.txt
 	@touch $@
 
-.PHONY: help book test lint format notebooks solutions address clean
+.PHONY: help book test lint format notebooks address clean

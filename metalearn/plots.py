@@ -91,7 +91,7 @@ def pictures(
 def picture(image: Tensor | np.ndarray, ax: Axes) -> Axes:
     """One picture [C, H, W], ink dark on white, with a thin frame.
 
-    Derived in chapter 1, *Learning from one example*.
+    Derived in chapter 4, *Learn a model*.
     """
     channels_last = np.asarray(image).transpose(1, 2, 0)
     ax.imshow(channels_last.squeeze(-1) if channels_last.shape[-1] == 1 else channels_last)
@@ -213,7 +213,7 @@ def embeddings(z: Tensor, y: Tensor, names: Sequence[str], ax: Axes | None = Non
 def main_plane(z: Tensor) -> Tensor:
     """Points [n, D] in the plane of the two directions in which they spread most, [n, 2].
 
-    Derived in chapter 10, *Prototypical networks*.
+    Derived in chapter 4, *Learn a model*.
     """
     centred = (z - z.mean(0)).double()
     return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT

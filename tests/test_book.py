@@ -285,9 +285,8 @@ def pictures_in_text_have_alternative_text(page: Page) -> Iterator[str]:
 
 
 PAPER_NUMBERS = yaml.safe_load((BOOK / "paper_numbers.yml").read_text(encoding="utf-8"))
-NEAR = (
-    3  # code cells: an experiment is a guess, a run and a figure, with its numbers printed beside
-)
+# An experiment is a guess, a run and a figure, with its numbers printed beside: so far a reader looks.
+NEAR = 3  # code cells
 
 
 def quoted(page: Page) -> Iterator[str]:
@@ -387,11 +386,10 @@ GUESS_DRAWN = code("ax.axvline(guess)\nplt.show()", outputs=(PICTURE,))
 def two_guesses_are_drawn_beside_the_result(page: Page) -> Iterator[str]:
     drawn, guess = [], None
     for cell in page.code:
+        shows = any(map(is_picture, cell.outputs))
         if asked := re.search(r"(?m)^(guess\w*) = ", cell.source):
             guess = asked[1]
-        elif (
-            guess and any(map(is_picture, cell.outputs)) and re.search(rf"\b{guess}\b", cell.source)
-        ):
+        elif guess and shows and re.search(rf"\b{guess}\b", cell.source):
             drawn.append(guess)
             guess = None
     if len(drawn) < 2:

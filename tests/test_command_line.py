@@ -53,6 +53,15 @@ def test_train_then_evaluate_on_classes_kept_apart_and_on_another_pool(mine, tmp
     assert "digits, resized from 1x8x8 to 1x16x16: 5-way" in said(capsys).out
 
 
+@pytest.mark.parametrize("backbone", ["resnet12", "torchvision"])
+def test_any_backbone_by_name_is_trained_and_evaluated(mine, tmp_path, capsys, backbone):
+    out = str(tmp_path / "run")
+    options = ["--n-way", "2", "--n-query", "1", "--backbone", backbone, "--steps", "1"]
+    assert main(["train", "--out", out, "--pool", mine, *options]) == 0
+    assert main(["evaluate", out, "--episodes", "2"]) == 0
+    assert "5-way 1-shot accuracy" in said(capsys).out
+
+
 def test_stopped_training_is_saved_and_resumed(mine, tmp_path, capsys):
     """Ctrl-C saves, and says how to go on; going on ends where an uninterrupted training does."""
     run = [sys.executable, "-m", "metalearn", "train", "--pool", mine, "--steps", "80", *SMALL]

@@ -7,51 +7,69 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from names_page import chapters, derivation, listing, public_names, title
+from names_page import chapters, derivation, link, listing, public_names
 
-ITEMS = [pytest.param(item, names, id=names[0]) for item, names in public_names().items()]
+import metalearn as ml
+
+NAMES = public_names()
 CHAPTERS = chapters()
-DERIVED = [item for item in ITEMS if (said := derivation(item.values[0])) and said[0] in CHAPTERS]
+DERIVED = {
+    item: names
+    for item, names in NAMES.items()
+    if (said := derivation(item)) and said[0] in CHAPTERS
+}
+
+
+def each(names: dict) -> list:
+    return [pytest.param(item, names, id=names[0]) for item, names in names.items()]
 
 
 @cache
-def code_and_words(path: Path) -> tuple[str, set[str]]:
-    """The code of a chapter's cells, and what its text sets as code."""
+def contents(path: Path) -> tuple[str, str, set[str]]:
+    """A chapter's title, the code of its cells, and what its text sets as code."""
     cells = nbformat.read(path, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    return code, set(re.findall(r"`([^`\n]+)`", text))
+    return re.match(r"# \d+ (.+)", text)[1], code, set(re.findall(r"`([^`\n]+)`", text))
 
 
-@pytest.mark.parametrize(("item", "names"), ITEMS)
+@pytest.mark.parametrize(("item", "names"), each(NAMES))
 def test_docstring_says_which_chapter_derives_it(item, names) -> None:
     assert derivation(item), "its docstring has no line: Derived in chapter N, *Title*."
 
 
-@pytest.mark.parametrize(("item", "names"), DERIVED)
-def test_the_chapter_has_this_title_and_uses_the_name(item, names) -> None:
+@pytest.mark.parametrize(("item", "names"), each(DERIVED))
+def test_that_chapter_has_the_title_and_uses_the_name(item, names) -> None:
     """Used in a code cell; a class that users only receive, such as a report, may be explained instead."""
-    number, named = derivation(item)
-    assert named == title(CHAPTERS[number])
-    code, words = code_and_words(CHAPTERS[number])
+    number, said = derivation(item)
+    title, code, words = contents(CHAPTERS[number])
     used = any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
-    assert used or (inspect.isclass(item) and words & {*names, item.__name__}), (
-        f"chapter {number} does not use {' or '.join(names)}"
-    )
+    explained = inspect.isclass(item) and words & {*names, item.__name__}
+    assert said == title.partition(":")[0]
+    assert used or explained, f"chapter {number} does not use {' or '.join(names)}"
 
 
-def test_page_lists_every_name_once_and_links_the_chapters_that_exist() -> None:
+def test_every_name_is_listed_once() -> None:
     text = listing()
-    for names in public_names().values():
+    for names in NAMES.values():
         assert text.count("\n" + ", ".join(f"`{name}`" for name in names) + "\n: ") == 1
-    prototypical = text.split("`ml.heads.Prototypical`\n", 1)[1].splitlines()[0]
-    assert prototypical == (
-        ": Each class is the mean of its support embeddings; a query is scored by its distance to it. "
+
+
+def derived_in_99() -> None:
+    """A thing.
+
+    Derived in chapter 99, *Not
+    written*.
+    """
+
+
+def test_only_a_chapter_that_exists_is_linked() -> None:
+    assert link(derived_in_99) == "Derived in chapter 99, *Not written*."
+    assert link(ml.heads.Prototypical) == (
         "Derived in [chapter 10, *Prototypical networks*](../part3/10_prototypical.ipynb)."
     )
 
 
-def test_public_names_are_found_without_all_and_by_every_spelling() -> None:
-    names = list(public_names().values())
-    assert ["ml.metrics.accuracy"] in names
-    assert ["ml.backbones.Conv4", "ml.backbones.conv4"] in names
+def test_names_are_found_without_all_and_by_every_spelling() -> None:
+    assert NAMES[ml.metrics.accuracy] == ["ml.metrics.accuracy"]
+    assert NAMES[ml.backbones.Conv4] == ["ml.backbones.Conv4", "ml.backbones.conv4"]

@@ -15,7 +15,8 @@ def test_the_package_says_what_the_page_quotes(cache_folder, tmp_path, monkeypat
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"(?ms)^```pycon\n(.*?)^```$", PAGE.read_text(encoding="utf-8"))
-    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=flags)
     runner.run(parser.get_doctest("\n".join(blocks), {}, PAGE.name, str(PAGE), 0))
     assert runner.failures == 0, "above stands what the page says, and what the package says"
     assert runner.tries > 20
