@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from . import metrics
+from ._naming import name_of, plain
 from .models.learner import MetricLearner
 from .tasks import Batch, Tasks
 
@@ -138,18 +139,19 @@ def evaluate(
     identity = tasks.identity
     first = tasks.batch([0])
     metric = metric or metrics.default(first.query.y)
+    name, percent = name_of(metric), getattr(plain(metric), "percent", False)
     visits = episodes * (first.support.weight.numel() + first.query.weight.numel())
     with evaluation_mode(learner), torch.inference_mode():
-        if hasattr(tasks, "with_images") and visits >= len(tasks.pool):
-            tasks = tasks.with_images(_embedded(learner, tasks, device))
+        if hasattr(tasks, "with_embeddings") and visits >= len(tasks.pool):
+            tasks = tasks.with_embeddings(_checked(learner.embed_pool(tasks.pool).images))
             learner = learner.on_embeddings()
         scores = [
             _scores(learner, batch.to(device), metric).cpu() for batch in _batches(tasks, episodes)
         ]
     return Report(
         torch.cat(scores).double().numpy(),
-        metric.__name__,
-        getattr(metric, "percent", False),
+        name,
+        percent,
         identity,
         learner.head.transductive,
     )
@@ -183,7 +185,7 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
         baseline: the name of the report that the others are compared with; None leaves differences out.
 
     Returns:
-        a head line and one line for each report; print it.
+        a head line and one line for each report, with the 95 % intervals; print it.
 
     Raises:
         ValueError: no reports, no report of the baseline's name, or reports of different episodes or
@@ -192,9 +194,9 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
     Example:
         >>> a, b = (Report(np.array(s), "accuracy", True, "") for s in ([0.5, 0.7], [0.6, 0.9]))
         >>> print(table({"pixels": a, "learned": b}, baseline="pixels"))
-                 accuracy (%)  minus pixels
-        pixels   60.0 ± 19.6
-        learned  75.0 ± 29.4   +15.0 ± 9.8
+        2 episodes  accuracy (%)  minus pixels
+        pixels      60.0 ± 19.6
+        learned     75.0 ± 29.4   +15.0 ± 9.8
 
     Derived in chapter 5, *Evaluate*.
     """
@@ -202,11 +204,13 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
         raise ValueError(f"the reports are {list(reports)}; the baseline {baseline!r} is not one")
     first = next(iter(reports.values()))
     unit = " (%)" if first.percent else ""
-    rows = [["", first.metric.replace("_", " ") + unit, f"minus {baseline}" if baseline else ""]]
+    against = "" if baseline is None else f"minus {baseline}"
+    rows = [[f"{first.episodes:,} episodes", first.metric.replace("_", " ") + unit, against]]
     for name, report in reports.items():
-        difference = compare(report, reports[baseline] if baseline else first)
-        paired = _interval(difference, sign=True) if baseline not in (None, name) else ""
-        rows.append([name, _interval(report), paired])
+        difference = compare(report, first if baseline is None else reports[baseline])
+        paired = "" if baseline in (None, name) else _interval(difference, sign=True)
+        label = f"{name} (transductive)" if report.transductive else str(name)
+        rows.append([label, _interval(report), paired])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -222,13 +226,6 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
-
-
-def _embedded(learner: MetricLearner, tasks: Tasks, device: torch.device):
-    """The embeddings [N, D] of all examples of the pool."""
-    parts = torch.arange(len(tasks.pool)).split(1024)
-    embed = [learner.embed(tasks.pool.take(part)[None].to(device))[0].cpu() for part in parts]
-    return _checked(torch.cat(embed).float())
 
 
 def _batches(tasks: Tasks, episodes: int) -> Iterator[Batch]:

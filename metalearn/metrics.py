@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._checks import whole
 from .tasks.episode import PADDING
 
 Metric = Callable[..., Tensor]
+ROUNDING = 1e-4  # a probability of 0.7 that was rounded up stays in the bin that ends at 0.7
 
 
 def metric(higher_is_better: bool, percent: bool = False) -> Callable[[Metric], Metric]:
@@ -42,7 +44,8 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         [B], 0 to 1
 
     Raises:
-        ValueError: real targets.
+        ValueError: real targets, shapes that do not belong together, a class without a score, or an
+            episode without queries.
 
     Example:
         >>> scores = torch.tensor([[[2.0, 1.0], [0.0, 3.0], [0.0, 3.0]]])
@@ -51,7 +54,7 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Derived in chapter 5, *Evaluate*.
     """
-    _check_classes("accuracy", y)
+    _check_classes("accuracy", scores, y)
     return _mean((scores.argmax(-1) == y).float(), _weight(y, weight))
 
 
@@ -70,7 +73,8 @@ def balanced_accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -
         [B], 0 to 1
 
     Raises:
-        ValueError: real targets.
+        ValueError: real targets, shapes that do not belong together, a class without a score, or an
+            episode without queries.
 
     Example:
         >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
@@ -100,7 +104,8 @@ def macro_f1(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         [B], 0 to 1
 
     Raises:
-        ValueError: real targets.
+        ValueError: real targets, shapes that do not belong together, a class without a score, or an
+            episode without queries.
 
     Example:
         >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
@@ -127,7 +132,8 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
         [B], in nats
 
     Raises:
-        ValueError: real targets.
+        ValueError: real targets, shapes that do not belong together, a class without a score, or an
+            episode without queries.
 
     Example:
         >>> negative_log_likelihood(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.int64))
@@ -135,7 +141,7 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
 
     Derived in chapter 10, *Prototypical networks*.
     """
-    _check_classes("negative_log_likelihood", y)
+    _check_classes("negative_log_likelihood", scores, y)
     losses = F.cross_entropy(scores.mT, y, reduction="none", ignore_index=PADDING)
     return _mean(losses, _weight(y, weight))
 
@@ -162,7 +168,8 @@ def calibration_error(
         [B], 0 to 1
 
     Raises:
-        ValueError: real targets.
+        ValueError: real targets, shapes that do not belong together, a class without a score, or an
+            episode without queries.
 
     Example:
         >>> scores = torch.tensor([[[0.9, 0.1], [0.9, 0.1]]]).log()  # sure at 0.9, right half of the time
@@ -171,12 +178,14 @@ def calibration_error(
 
     Derived in chapter 5, *Evaluate*.
     """
-    _check_classes("calibration_error", y)
+    _check_classes("calibration_error", scores, y)
+    bins = whole("bins", bins)
     weight = _weight(y, weight)
     probability, answer = scores.softmax(-1).max(-1)
     gap = weight * ((answer == y).float() - probability)
-    bin_of = F.one_hot((probability * bins).ceil().long().clamp(1, bins) - 1, bins)
-    return (gap[..., None] * bin_of).sum(1).abs().sum(-1) / weight.sum(1)
+    upper = (probability * bins - ROUNDING).ceil().long().clamp(1, bins)
+    bin_of = F.one_hot(upper - 1, bins)
+    return (gap[..., None] * bin_of).sum(1).abs().sum(-1) / _n_queries(weight)
 
 
 @metric(higher_is_better=False)
@@ -191,12 +200,16 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
     Returns:
         [B], in squared units of the target
 
+    Raises:
+        ValueError: scores and targets of different shapes, or an episode without queries.
+
     Example:
         >>> mean_squared_error(torch.tensor([[[1.0], [3.0]]]), torch.zeros(1, 2, 1))
         tensor([5.])
 
     Derived in chapter 5, *Evaluate*.
     """
+    _check_shape("mean_squared_error", scores, y)
     errors = (scores - y).square().mean(-1)
     return _mean(errors, errors.new_ones(errors.shape) if weight is None else weight)
 
@@ -214,7 +227,7 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         [B], in units of the reward, at least 0
 
     Raises:
-        ValueError: classes in the place of rewards.
+        ValueError: classes in the place of rewards, or scores of another shape.
 
     Example:
         >>> regret(torch.tensor([[[0.2, 0.7]]]), torch.tensor([[[1.0, 0.25]]]))
@@ -224,6 +237,7 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     if not y.is_floating_point():
         raise ValueError("regret needs the reward of each arm, real numbers [B, Q, A]")
+    _check_shape("regret", scores, y)
     taken = y.gather(-1, scores.argmax(-1, keepdim=True))[..., 0]
     missed = y.amax(-1) - taken
     return _mean(missed, missed.new_ones(missed.shape) if weight is None else weight)
@@ -237,16 +251,33 @@ def default(y: Tensor) -> Metric:
     return mean_squared_error if y.is_floating_point() else accuracy
 
 
-def _check_classes(name: str, y: Tensor) -> None:
+def _check_classes(name: str, scores: Tensor, y: Tensor) -> None:
     if y.is_floating_point():
         raise ValueError(f"{name} needs classes (int64); real targets have mean_squared_error")
+    if scores.dim() != 3 or scores.shape[:2] != y.shape:
+        raise ValueError(
+            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs [B, Q, N] "
+            "and [B, Q]"
+        )
+    unknown = y[(y != PADDING) & ((y < 0) | (y >= scores.shape[-1]))]
+    if len(unknown):
+        raise ValueError(
+            f"y holds class {unknown[0]}; the scores are of {scores.shape[-1]} classes"
+        )
+
+
+def _check_shape(name: str, scores: Tensor, y: Tensor) -> None:
+    if scores.shape != y.shape:
+        raise ValueError(
+            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs the same"
+        )
 
 
 def _counts(
     name: str, scores: Tensor, y: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each class [B, N]: queries that were found, missed, and wrongly given to it."""
-    _check_classes(name, y)
+    _check_classes(name, scores, y)
     weight, n_classes = _weight(y, weight)[..., None], scores.shape[-1]
     asked = weight * F.one_hot(y.clamp(min=0), n_classes)
     answered = weight * F.one_hot(scores.argmax(-1), n_classes)
@@ -259,4 +290,12 @@ def _weight(y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum(1) / weight.sum(1)
+    return (values * weight).sum(1) / _n_queries(weight)
+
+
+def _n_queries(weight: Tensor) -> Tensor:
+    """How many real queries each episode has, [B]."""
+    total = weight.sum(1)
+    if not (total > 0).all():
+        raise ValueError("an episode has no queries: all its weights are 0")
+    return total

@@ -1,7 +1,8 @@
 """The loop: select tasks, learn a model of each, evaluate it, update; and what a training needs around."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics
+from ._checks import whole
+from ._naming import name_of, plain
 from .checkpoint import Checkpoint
 from .evaluation import evaluate
 from .files import save_tensors, writable_folder
@@ -18,11 +21,17 @@ from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
 from .tasks import Tasks
 from .updates import Gradient, cosine_to_zero
-from .updates.schedules import name_of
 
 
 class Update(Protocol):
-    """Step 4: makes an objective smaller; see `metalearn.updates`."""
+    """Step 4: makes an objective smaller; see `metalearn.updates`.
+
+    Attributes:
+        differentiates: whether it needs the objective's gradient. One that only compares values is given
+            those of evaluation mode, which neither drops anything at random nor moves batch statistics.
+    """
+
+    differentiates: bool
 
     def step(self, objective: Callable[[], Tensor], progress: float) -> float: ...
     def state_tensors(self) -> dict[str, Tensor]: ...
@@ -120,9 +129,9 @@ class Trainer:
         precision: str = "auto",
         progress: bool = True,
     ):
-        for name, value in (("batch_size", batch_size), ("validate_every", validate_every)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it needs to be at least 1")
+        batch_size = whole("batch_size", batch_size)
+        validate_every = whole("validate_every", validate_every)
+        validation_episodes = whole("validation_episodes", validation_episodes, at_least=2)
         if precision not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"precision is {precision!r}; it is 'auto', 'bfloat16' or 'float32'")
         if patience is not None and (validation is None or patience < 1):
@@ -131,7 +140,7 @@ class Trainer:
             )
         if metric is None:
             metric = metrics.default(tasks.batch([0]).query.y)
-        if not hasattr(metric, "higher_is_better"):
+        if not hasattr(plain(metric), "higher_is_better"):
             raise ValueError(
                 f"{metric!r} does not say whether higher is better: see metrics.metric"
             )
@@ -152,6 +161,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_update: dict[str, Tensor] = {}
         self.finished = False
+        self._architecture = _architecture(learner)
 
     def fit(self, steps: int, resume: bool = False) -> History:
         """Train until `steps` steps have been made in all.
@@ -168,8 +178,7 @@ class Trainer:
             ValueError: the checkpoint is of other settings, tasks or architecture.
             FloatingPointError: the loss is not finite any more.
         """
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; it needs to be at least 1")
+        steps = whole("steps", steps)
         if self.finished:
             raise ValueError(
                 f"this trainer has finished its {self.history.steps} steps, and the learner has the best "
@@ -211,7 +220,7 @@ class Trainer:
         batch = self.tasks.batch(range(start, start + self.batch_size)).to(
             self.learner.device
         )  # 1 select
-        self.learner.train()
+        self.learner.train(self.update.differentiates)
 
         def objective() -> Tensor:
             with self._autocast():
@@ -219,14 +228,15 @@ class Trainer:
                 scores = self.learner.predict(fitted, batch.query.x, batch.query.weight)
             return self.loss(scores, batch.query.y, batch.query.weight).mean()  # 3 evaluate
 
-        return self.update.step(objective, progress)  # 4 update
+        with self._own_randomness():
+            return self.update.step(objective, progress)  # 4 update
 
     def _validate(self) -> None:
         """Measure on the validation tasks, and keep the weights if they are the best so far."""
         if self.validation is None:
             return
         report = evaluate(self.learner, self.validation, self.validation_episodes, self.metric)
-        sign = 1 if self.metric.higher_is_better else -1
+        sign = 1 if plain(self.metric).higher_is_better else -1
         history = self.history
         if not history.validation or sign * report.mean > sign * history.best:
             history.best, history.best_step = report.mean, history.steps
@@ -245,6 +255,14 @@ class Trainer:
         if self.history.validation:
             words += f", validation {self.history.validation[-1]:.3f}"
         return words
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """What draws from torch's global generator, as dropout does, draws by the number of the step."""
+        device = self.learner.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self.history.steps)
+            yield
 
     # Number format
 
@@ -276,14 +294,6 @@ class Trainer:
             "steps": steps,
         }
 
-    @property
-    def _architecture(self) -> dict[str, Any] | str:
-        """What the learner is made again from; of a backbone of the user's own, its printed form."""
-        try:
-            return self.learner.config
-        except TypeError:
-            return repr(self.learner)
-
     def _save_checkpoint(self, steps: int) -> None:
         self.history.seconds = time.perf_counter() - self._started
         if self.checkpoint is None:
@@ -310,6 +320,14 @@ class Trainer:
         self.update.load_state_tensors(parts["update"])
         self.best, self.best_update = parts["best"], parts["best_update"]
         self.history = History(**history)
+
+
+def _architecture(learner: MetricLearner) -> dict[str, Any] | str:
+    """What a learner is made again from; of parts that metalearn does not know, their printed form."""
+    try:
+        return learner.config
+    except TypeError:
+        return repr(learner)
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

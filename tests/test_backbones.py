@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -62,7 +63,38 @@ def test_pass_leaves_global_random_state_in_training_too(make):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_unknown_backbone_lists_the_known():
+    with pytest.raises(ValueError, match="unknown backbone 'conv'; known, closest first: conv4"):
+        backbones.create("conv")
+
+
+def normalised(maps):
+    """Batch normalisation at its start, in training mode."""
+    variance, mean = torch.var_mean(maps, (0, 2, 3), correction=0, keepdim=True)
+    return (maps - mean) / (variance + 1e-5).sqrt()
+
+
+def maps_and_kernels(block, channels):
+    """Maps to try a block on, and the kernels of its convolutions in order."""
+    maps = torch.randn(2, channels, 8, 6, generator=torch.Generator().manual_seed(0))
+    return maps, [p for p in block.parameters() if p.dim() == 4]
+
+
 # Conv4
+
+
+def test_conv4_has_the_size_the_papers_give():
+    net = backbones.conv4()
+    assert sum(p.numel() for p in net.parameters()) == 111_680  # 9*64 + 3*9*64*64 + 4*2*64
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 64)
+    assert backbones.conv4(channels=3)(torch.zeros(2, 3, 84, 84)).shape == (2, 1600)
+
+
+def test_block_of_conv4_is_convolution_normalisation_relu_and_pooling():
+    block = backbones.conv4(channels=3, width=5).blocks[0]
+    maps, (kernel,) = maps_and_kernels(block, channels=3)
+    expected = F.max_pool2d(F.relu(normalised(F.conv2d(maps, kernel, padding=1))), 2)
+    torch.testing.assert_close(block(maps), expected)
 
 
 def test_conv4_takes_a_width_for_each_block():
@@ -75,8 +107,8 @@ def test_conv4_takes_a_width_for_each_block():
     ("options", "message"),
     [
         ({"width": (4, 4, 4)}, r"width is \(4, 4, 4\); it needs to be one number or four"),
-        ({"width": 0}, "width of block 0 is 0; it needs to be at least 1"),
-        ({"width": (4, 4, 4, -1)}, "width of block 3 is -1"),
+        ({"width": 0}, "width is 0; it needs to be a whole number of at least 1"),
+        ({"width": (4, 4, 4, -1)}, "width is -1"),
         ({"channels": 0}, "channels is 0"),
     ],
 )
@@ -99,6 +131,40 @@ def test_resnet12_has_the_size_of_the_paper():
     assert len([p for p in net.parameters() if p.dim() == 4 and p.shape[-1] == 3]) == 12
 
 
+def test_block_of_resnet12_adds_three_convolutions_to_a_shortcut():
+    block = backbones.resnet12(channels=3, widths=(5, 4, 4, 4)).blocks[0]
+    maps, kernels = maps_and_kernels(block, channels=3)
+    main = maps
+    for kernel in kernels[:2]:
+        main = F.leaky_relu(normalised(F.conv2d(main, kernel, padding=1)), 0.1)
+    main = normalised(F.conv2d(main, kernels[2], padding=1))
+    shortcut = normalised(F.conv2d(maps, kernels[3]))
+    expected = F.max_pool2d(F.leaky_relu(main + shortcut, 0.1), 2)
+    torch.testing.assert_close(block(maps), expected)
+
+
+def test_resnet12_starts_so_that_gradients_keep_their_size():
+    """He, Zhang, Ren, Sun (2015): deviation sqrt(2 / (1 + slope^2) / fan), fan of the way back."""
+    for p in backbones.resnet12(widths=(32, 32, 48, 48)).parameters():
+        if p.dim() == 4 and p.numel() > 1000:
+            fan = p.numel() // p.shape[1]
+            assert p.std().item() == pytest.approx((2 / 1.01 / fan) ** 0.5, rel=0.1)
+
+
+def test_resnet12_leaves_out_other_squares_in_each_block_and_pass_and_for_each_seed():
+    one, other = (
+        backbones.resnet12(channels=1, widths=(4, 4, 8, 8), drop_rate=0.5, seed=seed)
+        for seed in (0, 1)
+    )
+    maps = torch.ones(4, 8, 6, 6)
+    masks = [block.drop(maps) for net in (one, other) for block in net.blocks]
+    kept = [torch.equal(mask, maps) for mask in masks]
+    assert kept == [True, True, False, False] * 2
+    assert len({mask.numpy().tobytes() for mask in masks}) == 1 + 4
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(one(images), one(images))
+
+
 @pytest.mark.parametrize(("average", "size"), [(True, 8), (False, 8 * 2 * 3)])
 def test_resnet12_embeds_by_the_mean_or_by_the_whole_map(average, size):
     net = backbones.resnet12(channels=1, widths=(4, 4, 8, 8), average=average)
@@ -115,7 +181,7 @@ def test_resnet12_learns():
     ("options", "message"),
     [
         ({"widths": (4, 4, 4)}, "widths is"),
-        ({"widths": (4, 4, 4, 0)}, "smallest_width is 0"),
+        ({"widths": (4, 4, 4, 0)}, "width is 0"),
         ({"drop_rate": 1.0}, "drop_rate is 1.0"),
         ({"drop_size": 0}, "drop_size is 0"),
     ],
@@ -137,13 +203,16 @@ def test_pictures_that_do_not_fit_are_refused(backbone, shape):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3])
-@pytest.mark.parametrize(("side", "size"), [(20, 3), (12, 5)])
-def test_dropblock_leaves_out_about_its_rate_in_squares_and_keeps_the_mean(rate, side, size):
+@pytest.mark.parametrize(("shape", "size"), [((20, 20), 3), ((12, 12), 5), ((8, 24), 5)])
+def test_dropblock_leaves_out_about_its_rate_in_squares_and_keeps_the_mean(rate, shape, size):
     drop = DropBlock(rate, size, seed=0)
-    out = drop(torch.ones(400, 2, side, side))
+    out = drop(torch.ones(400, 2, *shape))
     left_out = (out == 0).float().mean().item()
     assert 0.7 * rate < left_out < 1.05 * rate, "overlapping squares make it a little less"
     assert out.mean().item() == pytest.approx(1, rel=1e-4)
+    independent = pytest.approx(2 * left_out * (1 - left_out), rel=0.15)
+    for some, others in ((out[:, 0], out[:, 1]), (out[::2], out[1::2])):
+        assert ((some == 0) != (others == 0)).float().mean().item() == independent
     first = (out[:, 0] == 0).float()
     opened = torch.nn.functional.max_pool2d(
         torch.nn.functional.pad(
@@ -159,6 +228,10 @@ def test_dropblock_passes_maps_in_evaluation_mode_and_at_rate_0():
     maps = torch.rand(2, 3, 6, 6)
     assert torch.equal(DropBlock(0.5, 3, seed=0).eval()(maps), maps)
     assert torch.equal(DropBlock(0.0, 3, seed=0).train()(maps), maps)
+
+
+def test_dropblock_keeps_the_number_format():
+    assert DropBlock(0.5, 3, seed=0)(torch.ones(2, 3, 6, 6).bfloat16()).dtype == torch.bfloat16
 
 
 def test_dropblock_goes_on_where_its_state_says():
@@ -197,20 +270,28 @@ def test_dropblock_on_maps_smaller_than_its_square():
         ("convnext_tiny", 32, 768),
     ],
 )
-@pytest.mark.parametrize("channels", [1, 3])
-def test_torchvision_networks_embed_grey_and_colour(model, side, size, channels):
-    if channels == 3 and model != "resnet18":
-        return
+def test_torchvision_networks_embed_by_what_comes_before_their_last_layer(model, side, size):
     net = backbones.torchvision(model, seed=0).eval()
     with torch.no_grad():
-        assert net(torch.zeros(1, channels, side, side)).shape == (1, size)
+        assert net(torch.zeros(1, 1, side, side)).shape == (1, size)
 
 
-def test_grey_is_the_same_as_three_equal_channels():
-    net = backbones.torchvision("resnet18", seed=0).eval()
+@pytest.fixture(scope="module")
+def resnet18():
+    return backbones.torchvision("resnet18", seed=0).eval().requires_grad_(False)
+
+
+def test_grey_is_the_same_as_three_equal_channels(resnet18):
     grey = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(net(grey), net(grey.repeat(1, 3, 1, 1)))
+    torch.testing.assert_close(resnet18(grey), resnet18(grey.repeat(1, 3, 1, 1)))
+
+
+def test_pictures_are_normalised_before_the_network_sees_them():
+    net = backbones.torchvision("mobilenet_v3_small", seed=0).eval().requires_grad_(False)
+    net.mean.fill_(0.5)
+    net.std.fill_(0.25)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(net(images), net.network((images - 0.5) / 0.25))
 
 
 def test_trained_weights_are_asked_for_by_name_and_normalise_pictures(monkeypatch):
@@ -258,9 +339,12 @@ def test_torchvision_options_that_make_no_sense_are_refused(options, message):
         backbones.torchvision(**options)
 
 
-def test_torchvision_says_how_many_channels_it_takes():
-    with pytest.raises(ValueError, match="images have 2 channels; torchvision needs 1 or 3"):
-        backbones.torchvision("resnet18")(torch.zeros(1, 2, 32, 32))
+def test_torchvision_says_how_many_channels_it_takes(resnet18):
+    with pytest.raises(
+        ValueError,
+        match=r"images have shape \[1, 2, 32, 32\]; torchvision needs \[B, 1 or 3, H, W\]",
+    ):
+        resnet18(torch.zeros(1, 2, 32, 32))
 
 
 # scikit-learn

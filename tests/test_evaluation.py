@@ -1,5 +1,7 @@
 """An evaluation is honest: right denominator, right episodes, no leak, an interval."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,27 @@ def test_cached_embeddings_score_as_pictures_do(learner, pool):
     tasks = ClassificationTasks(pool, n_way=5, n_query=4)
     direct, cached = evaluate(learner, tasks, episodes=4), evaluate(learner, tasks, episodes=40)
     np.testing.assert_allclose(direct.scores, cached.scores[:4], atol=1e-6)
+
+
+class Bare:
+    """The same tasks, with nothing to offer but episodes that have no unlabelled examples."""
+
+    def __init__(self, tasks):
+        self.tasks, self.identity = tasks, tasks.identity
+
+    def batch(self, indices):
+        return replace(self.tasks.batch(indices), unlabelled=None)
+
+
+@pytest.mark.parametrize("episodes", [3, 60])
+def test_unlabelled_examples_are_learned_from_directly_and_on_a_cache(pool, episodes):
+    tasks = ClassificationTasks(pool, n_way=5, n_query=4, n_unlabelled=5)
+    learner = MetricLearner(backbones.identity(), heads.SoftKMeans(use_queries=False))
+    with_them, without = (
+        evaluate(learner, tasks, episodes),
+        evaluate(learner, Bare(tasks), episodes),
+    )
+    assert (with_them.scores != without.scores).any()
 
 
 def test_interval_is_that_of_the_mean_over_episodes():

@@ -73,6 +73,21 @@ def test_padding_changes_nothing(head, value):
     close(padded[:, : z_query.shape[1]], scores(head, z, targets, weight, z_query, weight_query))
 
 
+@pytest.mark.parametrize("value", [0.0, 1e3])
+def test_padded_unlabelled_examples_change_nothing(head, value):
+    z, targets, weight, z_query, weight_query = episodes()
+    z_unlabelled, _, weight_unlabelled, *_ = episodes(seed=1)
+    state = head.fit(z, targets, weight, z_unlabelled, weight_unlabelled)
+    padded = head.fit(
+        z,
+        targets,
+        weight,
+        F.pad(z_unlabelled, (0, 0, 0, 2), value=value),
+        F.pad(weight_unlabelled, (0, 2)),
+    )
+    close(head.score(padded, z_query, weight_query), head.score(state, z_query, weight_query))
+
+
 def test_leaving_the_weights_out_means_that_nothing_is_padded(head):
     z, targets, weight, z_query, weight_query = episodes()
     close(
@@ -233,13 +248,19 @@ def test_ridge_target_of_zero_is_data_and_weight_of_zero_is_absence():
 # Soft k-means
 
 
-def test_soft_k_means_is_one_step_by_hand():
-    """Centres 0 and 4; a query at 1 belongs to them by weights 1/(1+e^-8) and the rest."""
+@pytest.mark.parametrize("n_unlabelled", [0, 2])
+def test_soft_k_means_is_one_step_by_hand(n_unlabelled):
+    """Centres 0 and 4; what lies at 1 belongs to them by weights 1/(1+e^-8) and the rest.
+
+    That is the query, and unlabelled examples beside it.
+    """
     head = heads.SoftKMeans().double()
-    state = head.fit(torch.tensor([[[0.0], [4.0]]]).double(), torch.eye(2).double()[None])
+    z, targets = torch.tensor([[[0.0], [4.0]]]).double(), torch.eye(2).double()[None]
+    state = head.fit(z, targets, z_unlabelled=torch.ones(1, n_unlabelled, 1).double())
+    n = n_unlabelled + 1
     near = 1 / (1 + np.exp(-8.0))
-    centre_0 = near * 1 / (1 + near)
-    centre_1 = (4 + (1 - near) * 1) / (1 + (1 - near))
+    centre_0 = n * near / (1 + n * near)
+    centre_1 = (4 + n * (1 - near)) / (1 + n * (1 - near))
     logits = head.score(state, torch.tensor([[[1.0]]]).double())
     np.testing.assert_allclose(logits[0, 0], [-((1 - centre_0) ** 2), -((1 - centre_1) ** 2)])
 

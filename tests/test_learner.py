@@ -23,33 +23,6 @@ def batch(pool):
     return ClassificationTasks(pool, n_way=(3, 5), n_shot=(1, 3), n_query=4, seed=0).batch(range(4))
 
 
-def test_backbone_is_decided_by_its_seed_and_leaves_global_random_state():
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    one, again, other = (backbones.conv4(seed=seed).state_dict() for seed in (0, 0, 1))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    assert not torch.equal(one["blocks.0.0.weight"], other["blocks.0.0.weight"])
-
-
-def test_conv4_has_the_size_the_papers_give():
-    net = backbones.conv4()
-    assert sum(p.numel() for p in net.parameters()) == 111_680  # 9*64 + 3*9*64*64 + 4*2*64
-    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 64)
-    assert backbones.conv4(channels=3)(torch.zeros(2, 3, 84, 84)).shape == (2, 1600)
-
-
-@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 15, 28)])
-def test_conv4_says_which_pictures_it_needs(shape):
-    with pytest.raises(ValueError, match="this conv4 needs 1 channels of at least 16x16"):
-        backbones.conv4()(torch.zeros(1, *shape))
-
-
-def test_unknown_backbone_lists_the_known():
-    with pytest.raises(ValueError, match="unknown backbone 'conv'; known, closest first: conv4"):
-        backbones.create("conv")
-
-
 def test_pixels_are_scaled_in_one_place(learner):
     whole = torch.randint(0, 256, (1, 3, 1, 16, 16), dtype=torch.uint8)
     torch.testing.assert_close(learner.embed(whole), learner.embed(whole.float() / 255))
@@ -91,15 +64,18 @@ def test_padding_changes_no_score_and_no_batch_statistics(head, batch, pool):
 
 
 @pytest.mark.parametrize("head", heads.names())
-def test_padded_queries_change_nothing(head, pool):
-    tasks = ClassificationTasks(pool, n_way=(3, 6), n_shot=(1, 3), n_query=4, seed=0)
+def test_padded_queries_and_unlabelled_examples_change_nothing(head, pool):
+    sizes = {"n_way": (3, 6), "n_shot": (1, 3), "n_query": 4, "n_unlabelled": 2}
+    tasks = ClassificationTasks(pool, **sizes, seed=0)
     learner = MetricLearner(backbones.conv4(width=8, seed=0), heads.create(head)).eval()
     batch = tasks.batch(range(6))
     assert (batch.query.weight == 0).any()
-    together = learner.predict(learner.fit(batch.support), batch.query.x, batch.query.weight)
+    assert (batch.unlabelled.weight == 0).any()
+    fitted = learner.fit(batch.support, batch.unlabelled)
+    together = learner.predict(fitted, batch.query.x, batch.query.weight)
     for b in range(6):
         alone = tasks.episode(b)
-        scores = learner.predict(learner.fit(alone.support), alone.query.x)
+        scores = learner.predict(learner.fit(alone.support, alone.unlabelled), alone.query.x)
         torch.testing.assert_close(
             together[b : b + 1, : scores.shape[1], : scores.shape[2]], scores
         )

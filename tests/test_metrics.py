@@ -1,5 +1,7 @@
 """Metrics give one value an episode."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,12 @@ def test_calibration_error_agrees_with_a_loop_over_bins(bins):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_a_probability_on_an_edge_is_of_the_bin_below():
+    scores = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0]]])  # 0.5, wrong, and 0.75, right
+    error = metrics.calibration_error(scores, torch.tensor([[1, 0]]), bins=2)
+    assert error.item() == pytest.approx((0.5 + 0.25) / 2)
+
+
 def test_calibrated_answers_have_no_error_and_sure_wrong_ones_all():
     even = torch.zeros(1, 4, 4), torch.arange(4)[None]
     torch.testing.assert_close(metrics.calibration_error(*even), torch.zeros(1))
@@ -105,6 +113,15 @@ def test_padded_queries_do_not_count(metric):
     y = Y.clone()
     y[1, 30:] = -100
     torch.testing.assert_close(metric(SCORES, y)[1:2], metric(SCORES[1:2, :30], Y[1:2, :30]))
+
+
+@pytest.mark.parametrize("metric", CLASS_METRICS)
+def test_queries_of_weight_0_do_not_count_whatever_their_class(metric):
+    weight = (SCORES.argmax(-1) == Y).float()
+    weight[:, :10] = 1
+    padded = torch.where(weight > 0, Y, -100)
+    torch.testing.assert_close(metric(SCORES, Y, weight), metric(SCORES, padded))
+    assert not torch.allclose(metric(SCORES, Y, weight), metric(SCORES, Y))
 
 
 def test_padded_values_do_not_count_and_a_target_of_minus_hundred_does():

@@ -19,7 +19,7 @@ from metalearn import (
     heads,
     metrics,
 )
-from metalearn.tasks import ClassificationTasks, clusters, deform
+from metalearn.tasks import ClassificationTasks, clusters, deform, unsupervised
 
 POOL = numbered_pool(n_classes=12, n_examples=20, n_groups=4)
 STANDARD = np.random.default_rng(0).normal(size=(len(POOL), 3))
@@ -59,6 +59,26 @@ def test_episodes_and_seeds_differ_and_global_random_state_is_left(family):
     assert torch.equal(before, torch.get_rng_state())
     assert family(0).identity != family(1).identity
     assert family(0).identity == family(0).identity
+
+
+def test_golden_episodes():
+    """If this fails, every published number of the book is of other episodes: change it knowingly."""
+    curves = CurveTasks(n_shot=2, n_query=2, noise=0.5, seed=1).episode(2)
+    assert curves.support.x.flatten().tolist() == pytest.approx([-2.22977, 3.21913], abs=1e-4)
+    assert curves.support.y.flatten().tolist() == pytest.approx([-1.75093, -2.14498], abs=1e-4)
+    assert curves.query.y.flatten().tolist() == pytest.approx([2.21132, -2.21132], abs=1e-4)
+    features = FeatureTasks(POOL, FEATURES, n_shot=2, n_query=2, seed=1).episode(2)
+    assert features.support.rows.tolist() == [[224, 103]]
+    assert features.query.rows.tolist() == [[106, 152]]
+    assert features.query.y.flatten().tolist() == pytest.approx([-0.62883, -1.0667], abs=1e-4)
+    views = ViewTasks(POOL, n_way=3, seed=1).episode(2)
+    assert views.support.rows.tolist() == [[225, 153, 107]]
+    sizes = {"n_way": 3, "n_arms": 4, "n_rounds": 4, "n_query": 2}
+    bandits = BanditTasks(POOL, **sizes, seed=1).episode(2)
+    assert bandits.classes.tolist() == [[11, 6, 4]]
+    assert bandits.support.rows.tolist() == [[222, 92, 220, 239]]
+    assert bandits.support.y.argmax(-1).tolist() == [[3, 2, 3, 3]]
+    assert bandits.query.rows.tolist() == [[225, 227]]
 
 
 def test_an_empty_batch_is_refused(family):
@@ -153,6 +173,11 @@ def test_feature_targets_are_a_direction_in_scaled_features():
     assert not set(batch.support.rows[0].tolist()) & set(batch.query.rows[0].tolist())
 
 
+def test_identity_tells_features_apart():
+    one, other = (FeatureTasks(POOL, features) for features in (FEATURES, FEATURES**2))
+    assert one.identity != other.identity
+
+
 def test_a_learner_that_sees_the_features_solves_the_tasks():
     tasks = FeatureTasks(POOL.with_images(STANDARD.astype(np.float32)), FEATURES, n_shot=30)
     report = evaluate(MetricLearner(backbones.identity(), heads.Ridge(1e-3)), tasks, 20)
@@ -217,6 +242,48 @@ def test_a_view_keeps_most_of_the_ink_and_moves_it():
     assert len(views.flatten(1).unique(dim=0)) == 200
 
 
+def traced(strength):
+    """The affine maps [300, 3, 2] by which 300 views were taken, and what these leave to bends.
+
+    The two channels of the picture tell the place of each of its pixels.
+    """
+    line = (torch.arange(64) + 0.5) / 32 - 1
+    places = torch.stack(torch.meshgrid(line, line, indexing="xy"))
+    picture = (127.5 * (places + 1)).round().byte()
+    views = deform(picture.repeat(300, 1, 1, 1), np.random.default_rng(0), strength)
+    middle = (..., slice(19, 45), slice(19, 45))
+    found = views[middle].flatten(2).mT.double() / 127.5 - 1
+    x, y = places[middle].flatten(1).double()
+    design = torch.stack([x, y, torch.ones_like(x)], dim=1)
+    affine = torch.linalg.lstsq(design.expand(300, -1, -1), found).solution
+    return affine, found - design @ affine
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_views_are_turned_slanted_stretched_and_shifted_as_much_as_is_said(strength, monkeypatch):
+    monkeypatch.setattr(unsupervised, "BEND", 0.0)
+    affine, bent = traced(strength)
+    across, along, shift = affine.unbind(1)
+    area = across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]
+    found = {
+        "turn": torch.atan2(across[:, 1], across[:, 0]),
+        "slant": (across * along).sum(1) / area,
+        "narrow": area.log() / 2 - across.norm(dim=1).log(),
+        "size": area.log() / 2,
+        "right": shift[:, 0],
+        "down": shift[:, 1],
+    }
+    for name, spread in unsupervised.SPREADS.items():
+        assert found[name].std().item() == pytest.approx(strength * spread, rel=0.15), name
+    assert bent.std() < 0.01, "straight lines stay straight"
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_views_are_bent_as_much_as_is_said(strength):
+    _, bent = traced(strength)
+    assert 0.2 < bent.std() / (strength * unsupervised.BEND) < 0.5
+
+
 def test_colour_pictures_of_any_shape_are_deformed_in_all_channels_alike():
     grey = torch.randint(0, 256, (2, 1, 20, 31), generator=torch.Generator().manual_seed(0)).byte()
     views = deform(grey.repeat(1, 3, 1, 1), np.random.default_rng(0))
@@ -246,6 +313,13 @@ def test_clusters_find_what_lies_together_whatever_the_labels():
     for rows in found.examples_of:
         assert z[rows].max() - z[rows].min() < 1
     assert torch.equal(found.images, POOL.images)
+
+
+def test_clusters_start_from_their_seed():
+    noise = POOL.images.flatten(1).float()
+    one, again, other = (clusters(POOL, noise, 4, seed).labels for seed in (0, 0, 1))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +353,14 @@ def test_each_class_pays_at_one_arm_and_arms_are_shared_out():
         assert len(arm_of) == 5, "one arm for each class"
         assert {c for c, _ in arm_of} == set(batch.classes[b].tolist())
         assert {a for _, a in arm_of} == {0, 1, 2}
+
+
+def test_each_arm_is_the_one_of_class_0_about_equally_often():
+    batch = BanditTasks(POOL, n_way=5, n_arms=5).batch(range(300))
+    of_class_0 = POOL.labels[batch.support.rows] == batch.classes[:, :1]
+    arm = torch.where(of_class_0, batch.support.y.argmax(-1), -1).amax(1)
+    assert (torch.bincount(arm, minlength=5) > 35).all(), "60 each are expected"
+    assert (batch.n_way == 0).all(), "rewards are real targets"
 
 
 class Always:

@@ -31,7 +31,7 @@ def uneven_pool(sizes, n_groups=1) -> Pool:
     n_way=st.one_of(st.integers(2, 9), RANGES.map(lambda r: (r[0] + 1, r[1] + 1))),
     n_shot=st.one_of(st.integers(1, 5), RANGES),
     n_query=st.one_of(st.integers(1, 6), RANGES),
-    seed=st.integers(0, 2**32),
+    seed=st.integers(0, 2**32 - 1),
     n_unlabelled=st.integers(0, 2),
     n_distractors=st.integers(0, 2),
     first=st.integers(0, 2**40),
@@ -145,6 +145,23 @@ GOLDEN = {
 }
 
 
+def test_golden_episodes_of_ranges_with_unlabelled_examples_and_distractors(pool):
+    ranges = {"n_way": (2, 4), "n_shot": (1, 3), "n_query": (1, 2), "n_unlabelled": 1}
+    batch = ClassificationTasks(pool, **ranges, n_distractors=1, seed=0).batch([0, 1])
+    assert batch.classes.tolist() == [[2, 4, 3, 0], [6, 9, 8, -100]]
+    assert batch.support.rows[0].tolist() == [47, 50, 56, 89, 94, 65, 79, 60, 19]
+    assert batch.query.rows.tolist() == [[49, 9, 52, 95, 69], [174, 121, 138, 197, 187]]
+    assert batch.unlabelled.rows.tolist() == [[80, 53, 119, 61, 12], [189, 124, 168, 65, -100]]
+
+
+def test_golden_episode_within_a_group(pool):
+    settings = {"n_way": 2, "n_shot": (1, 2), "n_query": (1, 2), "seed": 1}
+    batch = ClassificationTasks(pool, within_group=True, **settings).episode(0)
+    assert batch.classes.tolist() == [[5, 9]]
+    assert batch.support.rows.tolist() == [[118, 185, 196]]
+    assert batch.query.rows.tolist() == [[187, 115]]
+
+
 def test_class_numbers_and_queries_come_in_random_order(pool):
     tasks = ClassificationTasks(pool, n_way=3, n_query=5)
     batch = tasks.batch(range(300))
@@ -168,6 +185,23 @@ def test_within_group_draws_one_script_at_a_time(pool):
     bare = Pool(pool.images, pool.labels, pool.names)
     with pytest.raises(ValueError, match="needs a pool with groups"):
         ClassificationTasks(bare, n_way=3, n_query=3, within_group=True)
+
+
+def test_distractors_are_of_the_same_group(pool):
+    options = {"n_query": 3, "within_group": True, "n_unlabelled": 1, "n_distractors": 1}
+    batch = ClassificationTasks(pool, n_way=2, **options).batch(range(50))
+    groups = np.array(pool.groups)[pool.labels]
+    assert (groups[batch.unlabelled.rows] == groups[batch.support.rows[:, :1]]).all()
+    with pytest.raises(ValueError, match="has 4 classes, which 3-way with 1 distractors needs"):
+        ClassificationTasks(pool, n_way=3, **options)
+
+
+def test_every_part_of_a_batch_moves_to_a_device(pool):
+    batch = ClassificationTasks(pool, n_query=3, n_unlabelled=2).episode(0).to("meta")
+    parts = [batch.n_way, batch.classes]
+    for examples in (batch.support, batch.query, batch.unlabelled):
+        parts += [examples.x, examples.y, examples.weight, examples.rows]
+    assert {part.device.type for part in parts} == {"meta"}
 
 
 @pytest.mark.parametrize(
@@ -224,6 +258,7 @@ def test_what_is_no_pool_is_refused():
 
 
 def test_identity_tells_episodes_apart(pool):
+    regrouped = Pool(pool.images, pool.labels, pool.names, pool.groups[1:] + pool.groups[:1])
     base = ClassificationTasks(pool, n_query=3)
     assert base.identity == ClassificationTasks(pool.resize(8), n_query=3).identity
     for other in (
@@ -231,5 +266,6 @@ def test_identity_tells_episodes_apart(pool):
         ClassificationTasks(pool, n_query=4),
         ClassificationTasks(pool, n_query=(3, 4)),
         ClassificationTasks(pool.exclude(names=["class 3"]), n_query=3),
+        ClassificationTasks(regrouped, n_query=3),
     ):
         assert base.identity != other.identity

@@ -1,9 +1,10 @@
 """The loop trains, validates, stops, and resumes to the last bit."""
 
-import os
 import signal
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,19 +69,47 @@ def test_training_leaves_global_random_state(make):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_learner_ends_with_the_weights_that_validated_best(make):
+@pytest.fixture
+def validate_as(monkeypatch):
+    """Let validations give these means, one after the other; the weights at each are written down."""
+
+    def validate_as(*means):
+        coming, seen = iter(means), []
+
+        def evaluate(learner, *arguments, **options):
+            seen.append(weights(learner))
+            return ml.Report(np.full(2, next(coming)), "accuracy", True, "")
+
+        monkeypatch.setattr("metalearn.training.evaluate", evaluate)
+        return seen
+
+    return validate_as
+
+
+def test_learner_ends_with_the_weights_that_validated_best(make, validate_as):
+    seen = validate_as(0.2, 0.4, 0.3)
     trainer = make()
     history = trainer.fit(12)
     assert history.validated_at == [4, 8, 12]
-    assert history.best == max(history.validation)
-    assert history.best_step == history.validated_at[history.validation.index(history.best)]
+    assert history.validation == [0.2, 0.4, 0.3]
+    assert (history.best, history.best_step, history.metric) == (0.4, 8, "accuracy")
+    assert torch.equal(weights(trainer.learner), seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+def test_history_is_of_the_validation_tasks_and_the_weights_at_the_end(make):
+    trainer = make()
+    history = trainer.fit(8)
     report = ml.evaluate(trainer.learner, trainer.validation, 20)
     assert report.mean == pytest.approx(history.best, abs=1e-6)
 
 
-def test_training_stops_when_validation_no_longer_improves(make):
-    history = make(lr=1e-12, patience=2).fit(100)
-    assert history.steps == 12, "first validation is the best, and two more are no better"
+def test_patience_is_counted_from_the_best_validation(make, validate_as):
+    validate_as(0.2, 0.1, 0.3, 0.3, 0.2)
+    history = make(patience=2).fit(100)
+    assert history.steps == 20, (
+        "the third of five validations is the best, and two more are no better"
+    )
 
 
 class Stop(ml.updates.Gradient):
@@ -94,7 +123,7 @@ class Stop(ml.updates.Gradient):
     def step(self, objective, progress=0.0):
         self.made = getattr(self, "made", 0) + 1
         if self.made == self.at_step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return super().step(objective, progress)
 
 
@@ -244,6 +273,26 @@ def test_a_backbone_of_the_users_own_is_resumed_too(splits, tmp_path):
     again = trainer()
     again.fit(4, resume=True)
     assert torch.equal(weights(again.learner), weights(first.learner))
+
+
+class Bare:
+    """The same tasks without their unlabelled examples."""
+
+    def __init__(self, tasks):
+        self.tasks, self.identity = tasks, tasks.identity
+
+    def batch(self, indices):
+        return replace(self.tasks.batch(indices), unlabelled=None)
+
+
+def test_unlabelled_examples_are_learned_from(splits):
+    tasks = ml.ClassificationTasks(splits[0], n_way=4, n_query=5, n_unlabelled=5)
+    losses = []
+    for family in (tasks, Bare(tasks)):
+        head = ml.heads.SoftKMeans(use_queries=False)
+        learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), head)
+        losses += ml.Trainer(learner, family, progress=False).fit(1).loss
+    assert losses[0] != losses[1]
 
 
 class Lines:

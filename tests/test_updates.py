@@ -8,7 +8,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 import metalearn as ml
-from metalearn.updates import EvolutionStrategy, Gradient, RandomSearch
+from metalearn.updates import EvolutionStrategy, Gradient, RandomSearch, cosine_to_zero
 
 
 def bowl(seed=0, **options):
@@ -33,7 +33,7 @@ def test_one_pair_by_hand():
         [weight], lr=0.1, spread=0.5, pairs=1, seed=4, optimiser=torch.optim.SGD
     )
     value = update.step(lambda: weight.square().sum())
-    e = np.random.default_rng([4, 0]).standard_normal(1)[0]
+    e = np.random.default_rng([4, 0, 1]).standard_normal(1)[0]
     ahead, behind = (3 + 0.5 * e) ** 2, (3 - 0.5 * e) ** 2
     assert value == pytest.approx((ahead + behind) / 2)
     assert weight.item() == pytest.approx(3 - 0.1 * (ahead - behind) / (2 * 0.5) * e)
@@ -64,6 +64,15 @@ def test_evolution_strategy_needs_no_gradient_and_calls_the_objective_twice_a_pa
         update.step(stairs)
     assert len(calls) == 80 * 32
     assert stairs() <= 1
+
+
+def test_evolution_strategy_follows_its_schedule_and_clips_its_estimate():
+    for progress, far in ((0.0, 0.5), (0.5, 0.25), (1.0, 0.0)):
+        options = {"clip": 0.5, "schedule": cosine_to_zero, "optimiser": torch.optim.SGD}
+        a, b, update, f = bowl(lr=1.0, **options)
+        update.step(f, progress)
+        moved = torch.cat([a.detach().flatten(), b.detach().flatten()]).norm()
+        assert moved.item() == pytest.approx(far, abs=1e-5)
 
 
 def test_parameters_are_put_back_when_the_objective_fails():
@@ -97,7 +106,7 @@ def test_directions_are_decided_by_the_seed_and_leave_global_random_state():
     ("options", "message"),
     [
         ({"spread": 0.0}, "spread is 0.0"),
-        ({"pairs": 0}, "pairs 0"),
+        ({"pairs": 0}, "pairs is 0"),
         ({"lr": 0.0}, "lr is 0.0"),
     ],
 )
@@ -129,6 +138,13 @@ def test_random_search_starts_at_the_first_values_and_never_gets_worse():
     assert values == sorted(values, reverse=True)
     assert update.settings == {"max_depth": 3, "min_samples_leaf": 2}
     assert tree.get_params() == tree.get_params() | update.settings
+
+
+def test_settings_that_are_no_better_are_not_taken():
+    _, update, _ = search()
+    for _ in range(20):
+        update.step(lambda: torch.tensor(1.0))
+    assert update.settings == {"max_depth": 1, "min_samples_leaf": 5}
 
 
 def test_random_search_goes_on_where_its_state_says():

@@ -157,6 +157,19 @@ class Pool:
         """The same labels and names with other examples: embeddings [N, D], resized pixels."""
         return Pool(images, self.labels, self.names, self.groups)
 
+    def with_embeddings(self, z: Tensor) -> "Pool":
+        """The same labels and names with embeddings [N, ...] in the place of pictures, of any size.
+
+        Raises:
+            ValueError: another number of embeddings than of examples.
+        """
+        if len(z) != len(self):
+            raise ValueError(f"there are {len(z)} embeddings for {len(self)} examples")
+        part = object.__new__(type(self))
+        part._store, part._rows = z, None
+        part.labels, part.names, part.groups = self.labels, self.names, self.groups
+        return part
+
     def with_rotations(self) -> "Pool":
         """Four times the classes: each also turned by 90, 180 and 270 degrees, as a class of its own.
 

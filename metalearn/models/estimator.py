@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._checks import seed_of
 from .backbones import Identity
 from .heads.head import Head
 from .learner import MetricLearner
@@ -23,10 +24,11 @@ class Estimator(MetricLearner):
     Args:
         estimator: a classifier or regressor; each episode fits a clone of it.
         backbone: embeds the examples; None takes them as they are, flattened, pixels from 0 to 1.
-        seed: becomes the estimator's `random_state`, where it has one that is None.
+        seed: becomes the estimator's `random_state`, and those of its parts, where they are None.
 
-    Scores are log-probabilities where the estimator has `predict_proba`, else its decision function, else
-    0 for the answer and a large negative number for the rest; a regressor's are its values.
+    Scores are log-probabilities where the estimator has `predict_proba`, else its decision function of each
+    class against the rest, else 0 for the answer and a large negative number for the rest; a regressor's
+    are its values.
 
     Raises:
         TypeError: neither a classifier nor a regressor of scikit-learn.
@@ -42,10 +44,10 @@ class Estimator(MetricLearner):
     """
 
     def __init__(self, estimator: Any, backbone: nn.Module | None = None, seed: int = 0):
-        super().__init__(backbone or Identity(), _EstimatorHead(estimator, seed))
+        super().__init__(backbone or Identity(), EstimatorHead(estimator, seed))
 
 
-class _EstimatorHead(Head):
+class EstimatorHead(Head):
     """The state is one fitted clone for each episode, and how many columns a score has."""
 
     def __init__(self, estimator: Any, seed: int):
@@ -59,7 +61,22 @@ class _EstimatorHead(Head):
             )
         self.estimator = estimator
         self.regression = is_regressor(estimator)
-        self.seed = seed
+        self.seed = seed_of(seed)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """There is none.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "an Estimator holds a scikit-learn object, which only a pickle could write; keep its settings "
+            "(get_params), and save the backbone in a learner of its own"
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.estimator!r}, seed={self.seed}"
 
     def fit(
         self,
@@ -92,8 +109,12 @@ class _EstimatorHead(Head):
         from sklearn.base import clone
 
         model = clone(self.estimator)
-        if model.get_params().get("random_state", self.seed) is None:
-            model.set_params(random_state=self.seed)
+        for name, value in model.get_params(deep=True).items():
+            last = name.rpartition("__")[2]
+            if last == "random_state" and value is None:
+                model.set_params(**{name: self.seed})
+            elif last == "decision_function_shape":
+                model.set_params(**{name: "ovr"})
         return model
 
     def _shaped(self, y: np.ndarray) -> np.ndarray:

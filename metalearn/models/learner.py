@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..data.pool import Pool
 from ..files import load_tensors, save_tensors
 from ..tasks.episode import Examples
 from . import backbones, heads
@@ -147,9 +149,18 @@ class MetricLearner(nn.Module):
         """Where its parameters are; the CPU if it has none."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    def on_embeddings(self) -> "MetricLearner":
-        """A learner with the same head (not a copy) that takes embeddings in the place of pixels."""
-        return MetricLearner(nn.Identity(), self.head)
+    def embed_pool(self, pool: Pool) -> Pool:
+        """The pool with embeddings, in float32 and on the CPU, in the place of its examples."""
+        with torch.inference_mode():
+            parts = torch.arange(len(pool)).split(1024)
+            z = [self.embed(pool.take(part)[None].to(self.device))[0].cpu() for part in parts]
+            return pool.with_embeddings(torch.cat(z).float())
+
+    def on_embeddings(self) -> Self:
+        """The same learner, with the same head (not a copy), for embeddings in the place of pixels."""
+        other = copy(self)
+        other._modules = self._modules | {"backbone": nn.Identity()}
+        return other
 
     def save(self, path: str | Path) -> None:
         """Write architecture and weights to one safetensors file, whole or not at all.

@@ -1,8 +1,8 @@
 """Step 1, select a task: a contextual bandit, the smallest reinforcement-learning problem."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+import operator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.pool import Pool
 from .episode import Batch, Examples
-from .settings import at_rows, check_pool, check_seed, check_whole, in_words
+from .family import PoolFamily, at_rows, check_pool
 
 
 class Policy(Protocol):
@@ -50,7 +50,7 @@ class Play:
 
 
 @dataclass(frozen=True)
-class BanditTasks:
+class BanditTasks(PoolFamily):
     r"""Contextual bandits over a pool: which arm pays depends on the class of the picture shown.
 
     A problem draws n_way classes and for each the arm that pays: $r_a = 1$ for that arm, 0 for the others.
@@ -89,11 +89,7 @@ class BanditTasks:
 
     def __post_init__(self):
         check_pool(self.pool)
-        check_seed(self.seed)
-        check_whole("n_way", self.n_way, at_least=2)
-        check_whole("n_arms", self.n_arms, at_least=2)
-        check_whole("n_rounds", self.n_rounds)
-        check_whole("n_query", self.n_query)
+        self._settle_whole(n_way=2, n_arms=2, n_rounds=1, n_query=1)
         if self.pool.n_classes < self.n_way:
             raise ValueError(
                 f"the pool has {self.pool.n_classes} classes; {self.n_way}-way needs {self.n_way}"
@@ -106,33 +102,15 @@ class BanditTasks:
                 f"and {self.n_query} queries need {needed}"
             )
 
-    def episode(self, index: int) -> Batch:
-        """Problem `index`, as a batch of one."""
-        return self.batch([index])
-
-    def batch(self, indices: Iterable[int]) -> Batch:
-        """These problems stacked."""
-        drawn = [self._draw(index) for index in indices]
-        if not drawn:
-            raise ValueError("a batch needs at least one episode")
-        classes, rows, arms = (
-            torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True)
-        )
-        n_way = torch.zeros(len(drawn), dtype=torch.int64)
-        support, query = (
-            self._examples(rows[:, part], arms[:, part])
-            for part in (slice(self.n_rounds), slice(self.n_rounds, None))
-        )
-        return Batch(support, query, n_way, classes=classes)
-
     def play(self, policy: Policy, index: int) -> Play:
         """Let a policy, new to it, play the rounds of problem `index` in order."""
         rounds = self.episode(index).support
         arms, rewards = [], []
         for context, paid in zip(rounds.x[0], rounds.y[0], strict=True):
-            arm = policy.act(context)
-            if arm not in range(self.n_arms):
-                raise ValueError(f"the policy took arm {arm!r}; there are {self.n_arms}, from 0")
+            taken = policy.act(context)
+            if taken not in range(self.n_arms):
+                raise ValueError(f"the policy took arm {taken!r}; there are {self.n_arms}, from 0")
+            arm = operator.index(taken)
             reward = float(paid[arm])
             policy.learn(context, arm, reward)
             arms.append(arm)
@@ -140,24 +118,25 @@ class BanditTasks:
         rewards = torch.tensor(rewards)
         return Play(torch.tensor(arms), rewards, rounds.y[0].amax(-1) - rewards)
 
-    def with_images(self, images: np.ndarray | Tensor) -> Self:
-        """The same problems over other examples: embeddings [N, D], resized pixels."""
-        return replace(self, pool=self.pool.with_images(images))
-
-    @property
-    def identity(self) -> str:
-        """What decides the problems, in words and a checksum of the pool's labels."""
-        return in_words(self)
-
-    def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classes [n_way], the rows of all contexts, and the arm that pays in each."""
-        rng = np.random.default_rng([self.seed, index])
         classes = rng.choice(self.pool.n_classes, self.n_way, replace=False)
         arm_of = np.resize(rng.permutation(self.n_arms), self.n_way)
         rows = np.concatenate([self.pool.examples_of[c] for c in classes])
         arms = np.repeat(arm_of, [len(self.pool.examples_of[c]) for c in classes])
         drawn = rng.choice(len(rows), self.n_rounds + self.n_query, replace=False)
         return classes, rows[drawn], arms[drawn]
+
+    def _stacked(self, drawn: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+        classes, rows, arms = (
+            torch.from_numpy(np.stack(part)).long() for part in zip(*drawn, strict=True)
+        )
+        n_way = torch.zeros(len(drawn), dtype=torch.int64)
+        support, query = (
+            self._examples(rows[:, part], arms[:, part])
+            for part in (slice(self.n_rounds), slice(self.n_rounds, None))
+        )
+        return Batch(support, query, n_way, classes=classes)
 
     def _examples(self, rows: Tensor, arms: Tensor) -> Examples:
         return at_rows(self.pool, rows, F.one_hot(arms, self.n_arms).float())

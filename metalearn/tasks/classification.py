@@ -1,26 +1,14 @@
 """Step 1, select a task: N classes, a few labelled examples of each, and queries."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from ..data.pool import Pool
 from .episode import Batch
-from .settings import (
-    Range,
-    at_rows,
-    check_pool,
-    check_seed,
-    check_whole,
-    in_words,
-    least_and_most,
-    padded,
-    pick,
-)
+from .family import PoolFamily, Range, at_rows, check_pool, least_and_most, padded, pick
 
 
 class Drawn(NamedTuple):
@@ -36,7 +24,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ClassificationTasks:
+class ClassificationTasks(PoolFamily):
     """All N-way K-shot episodes of a pool; episode i is a pure function of (seed, i).
 
     An episode draws N different classes, in random order, and from each n_shot support, n_query query
@@ -81,18 +69,16 @@ class ClassificationTasks:
 
     def __post_init__(self):
         check_pool(self.pool)
-        check_seed(self.seed)
-        least_way, _ = least_and_most("n_way", self.n_way, at_least=2)
-        least_and_most("n_shot", self.n_shot)
-        least_and_most("n_query", self.n_query)
-        check_whole("n_unlabelled", self.n_unlabelled, at_least=0)
-        check_whole("n_distractors", self.n_distractors, at_least=0)
+        least_way, _ = self._settle_range("n_way", at_least=2)
+        least_shot, _ = self._settle_range("n_shot")
+        least_query, _ = self._settle_range("n_query")
+        self._settle_whole(n_unlabelled=0, n_distractors=0)
         if self.n_distractors and not self.n_unlabelled:
             raise ValueError(
                 f"n_distractors is {self.n_distractors} and n_unlabelled 0: distractors have unlabelled "
                 "examples only"
             )
-        self._check_examples()
+        self._check_examples(least_shot, least_query)
         needed = least_way + self.n_distractors
         way = f"{least_way}-way" + (
             f" with {self.n_distractors} distractors" if self.n_distractors else ""
@@ -101,34 +87,6 @@ class ClassificationTasks:
             raise ValueError(f"the pool has {self.pool.n_classes} classes; {way} needs {needed}")
         if self.within_group and not self._classes_to_draw_from:
             raise ValueError(f"no group of the pool has {needed} classes, which {way} needs")
-
-    def episode(self, index: int) -> Batch:
-        """Episode `index`, as a batch of one."""
-        return self.batch([index])
-
-    def batch(self, indices: Iterable[int]) -> Batch:
-        """These episodes stacked, padded where they differ in size."""
-        drawn = [self._draw(index) for index in indices]
-        if not drawn:
-            raise ValueError("a batch needs at least one episode")
-        rows = Drawn(*map(padded, zip(*drawn, strict=True)))
-        unlabelled = at_rows(self.pool, rows.unlabelled, rows.unlabelled_y)
-        return Batch(
-            support=at_rows(self.pool, rows.support, rows.support_y),
-            query=at_rows(self.pool, rows.query, rows.query_y),
-            n_way=(rows.classes >= 0).sum(1),
-            unlabelled=unlabelled if self.n_unlabelled else None,
-            classes=rows.classes,
-        )
-
-    def with_images(self, images: np.ndarray | Tensor) -> Self:
-        """The same episodes of other examples: embeddings [N, D], resized pixels."""
-        return replace(self, pool=self.pool.with_images(images))
-
-    @property
-    def identity(self) -> str:
-        """What decides the episodes, in words and a checksum of the pool's labels."""
-        return in_words(self)
 
     @cached_property
     def _classes_to_draw_from(self) -> list[np.ndarray]:
@@ -142,20 +100,20 @@ class ClassificationTasks:
         members = (np.flatnonzero(group_of == group) for group in np.unique(group_of))
         return [classes for classes in members if len(classes) >= least]
 
-    def _draw(self, index: int) -> Drawn:
-        """One episode from one generator of (seed, index)."""
-        rng = np.random.default_rng([self.seed, index])
+    def _draw(self, rng: np.random.Generator) -> Drawn:
+        way, shot, asked = (
+            least_and_most(name, getattr(self, name)) for name in ("n_way", "n_shot", "n_query")
+        )
         sets = self._classes_to_draw_from
         candidates = sets[rng.integers(len(sets))] if len(sets) > 1 else sets[0]
-        n_way = pick(rng, self.n_way, at_most=len(candidates) - self.n_distractors)
+        n_way = pick(rng, way, at_most=len(candidates) - self.n_distractors)
         classes = rng.choice(candidates, n_way + self.n_distractors, replace=False)
-        least_shot, _ = least_and_most("n_shot", self.n_shot)
         support, query, unlabelled = [], [], []
         for c in classes[:n_way]:
             rows = self.pool.examples_of[c]
             free = len(rows) - self.n_unlabelled
-            n_query = pick(rng, self.n_query, at_most=free - least_shot)
-            n_shot = pick(rng, self.n_shot, at_most=free - n_query)
+            n_query = pick(rng, asked, at_most=free - shot[0])
+            n_shot = pick(rng, shot, at_most=free - n_query)
             drawn = rng.choice(rows, n_shot + n_query + self.n_unlabelled, replace=False)
             support.append(drawn[:n_shot])
             query.append(drawn[n_shot : n_shot + n_query])
@@ -169,11 +127,19 @@ class ClassificationTasks:
             classes[:n_way], *_labelled(support), query, query_y, *_shuffled(rng, unlabelled)
         )
 
-    def _check_examples(self) -> None:
-        """Raise ValueError for the first class that has too few examples, and say what is needed."""
-        n_shot, n_query = (
-            least_and_most(name, getattr(self, name))[0] for name in ("n_shot", "n_query")
+    def _stacked(self, drawn: list[Drawn]) -> Batch:
+        rows = Drawn(*map(padded, zip(*drawn, strict=True)))
+        unlabelled = at_rows(self.pool, rows.unlabelled, rows.unlabelled_y)
+        return Batch(
+            support=at_rows(self.pool, rows.support, rows.support_y),
+            query=at_rows(self.pool, rows.query, rows.query_y),
+            n_way=(rows.classes >= 0).sum(1),
+            unlabelled=unlabelled if self.n_unlabelled else None,
+            classes=rows.classes,
         )
+
+    def _check_examples(self, n_shot: int, n_query: int) -> None:
+        """Raise ValueError for the first class that has too few examples, and say what is needed."""
         needed = n_shot + n_query + self.n_unlabelled
         setting = f"{n_shot}-shot with {n_query} queries"
         if self.n_unlabelled:

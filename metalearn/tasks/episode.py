@@ -67,9 +67,8 @@ class Batch:
 class Tasks(Protocol):
     """Step 1: a family of tasks, whose episode i is a pure function of i.
 
-    One whose examples are those of a `pool`, unchanged, may offer `with_images(images)`, the same family
-    over other examples: an evaluation then embeds the pool once and asks for the same episodes of the
-    embeddings.
+    One whose examples are those of a `pool`, unchanged, may offer `with_embeddings(z)`, the same episodes
+    with embeddings in their place: an evaluation then embeds the pool once.
 
     Attributes:
         identity: what decides the episodes, in words; the same words mean the same episodes.

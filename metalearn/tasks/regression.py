@@ -1,10 +1,9 @@
 """Step 1, select a task: a few values of an unknown function, and places where to predict it."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from .._registry import unknown
 from ..data.pool import Pool
 from .episode import Batch, Examples
-from .settings import check_pool, check_seed, check_whole, in_words
+from .family import Family, PoolFamily, check_pool
 
 CURVES = {"sine": np.sin, "step": lambda x: np.sign(np.sin(x))}
 REACH = 5.0
@@ -21,7 +20,7 @@ REACH = 5.0
 
 
 @dataclass(frozen=True)
-class CurveTasks:
+class CurveTasks(Family):
     r"""Regression on curves: each episode is a curve of its own amplitude and phase.
 
     $y = a \sin(x + \phi)$, or its sign times $a$: steps. Amplitude and phase are drawn evenly for each
@@ -63,38 +62,20 @@ class CurveTasks:
         for kind in self.kinds:
             if kind not in CURVES:
                 raise ValueError(unknown("curve", kind, CURVES))
-        check_whole("n_shot", self.n_shot)
-        check_whole("n_query", self.n_query)
-        check_seed(self.seed)
+        self._settle("kinds", tuple(self.kinds))
+        self._settle_whole(n_shot=1, n_query=1)
         for name in ("amplitude", "phase"):
-            least, most = getattr(self, name)
-            if not -math.inf < least <= most < math.inf:
-                raise ValueError(f"{name} is ({least}, {most}); it needs to be (least, most)")
+            value = getattr(self, name)
+            ends = tuple(map(float, value)) if isinstance(value, Sequence) else ()
+            if len(ends) != 2 or not -math.inf < ends[0] <= ends[1] < math.inf:
+                raise ValueError(f"{name} is {value!r}; it needs to be (least, most)")
+            self._settle(name, ends)
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise is {self.noise}; it needs to be at least 0")
+        self._settle("noise", float(self.noise))
 
-    def episode(self, index: int) -> Batch:
-        """Episode `index`, as a batch of one."""
-        return self.batch([index])
-
-    def batch(self, indices: Iterable[int]) -> Batch:
-        """These episodes stacked."""
-        drawn = [self._draw(index) for index in indices]
-        if not drawn:
-            raise ValueError("a batch needs at least one episode")
-        x, y = (
-            torch.from_numpy(np.stack(part)).float()[..., None] for part in zip(*drawn, strict=True)
-        )
-        return _regression(x, y, self.n_shot, None)
-
-    @property
-    def identity(self) -> str:
-        """What decides the episodes, in words."""
-        return in_words(self)
-
-    def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Places and values of support and query, [n_shot + n_query] each."""
-        rng = np.random.default_rng([self.seed, index])
         curve = CURVES[self.kinds[rng.integers(len(self.kinds))]]
         amplitude, phase = rng.uniform(*self.amplitude), rng.uniform(*self.phase)
         x = rng.uniform(-REACH, REACH, self.n_shot + self.n_query)
@@ -102,9 +83,13 @@ class CurveTasks:
         y[: self.n_shot] += self.noise * rng.standard_normal(self.n_shot)
         return x, y
 
+    def _stacked(self, drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+        x, y = (torch.from_numpy(np.stack(part)).float() for part in zip(*drawn, strict=True))
+        return _regression(x[..., None], y[..., None], self.n_shot, None)
 
-@dataclass(frozen=True)
-class FeatureTasks:
+
+@dataclass(frozen=True, eq=False)
+class FeatureTasks(PoolFamily):
     r"""Regression on a pool: each episode asks for a direction of its own in the examples' features.
 
     $y = \tilde t \cdot w$, where $\tilde t$ are the features of an example, each scaled to mean 0 and
@@ -139,10 +124,9 @@ class FeatureTasks:
 
     def __post_init__(self):
         check_pool(self.pool)
-        check_whole("n_shot", self.n_shot)
-        check_whole("n_query", self.n_query)
-        check_seed(self.seed)
-        shape = list(np.shape(self.features))
+        self._settle_whole(n_shot=1, n_query=1)
+        self._settle("features", torch.as_tensor(self.features).double())
+        shape = list(self.features.shape)
         if len(shape) != 2 or shape[0] != len(self.pool):
             raise ValueError(
                 f"features have shape {shape} for {len(self.pool)} examples; they need "
@@ -158,40 +142,21 @@ class FeatureTasks:
                 f"need {needed}"
             )
 
-    def episode(self, index: int) -> Batch:
-        """Episode `index`, as a batch of one."""
-        return self.batch([index])
-
-    def batch(self, indices: Iterable[int]) -> Batch:
-        """These episodes stacked."""
-        drawn = [self._draw(index) for index in indices]
-        if not drawn:
-            raise ValueError("a batch needs at least one episode")
-        rows, directions = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
-        y = self._scaled[rows] @ directions.float()[..., None]
-        return _regression(self.pool.take(rows), y, self.n_shot, rows)
-
-    def with_images(self, images: np.ndarray | Tensor) -> Self:
-        """The same episodes of other examples: embeddings [N, D], resized pixels."""
-        return replace(self, pool=self.pool.with_images(images))
-
-    @property
-    def identity(self) -> str:
-        """What decides the episodes, in words and checksums of the pool's labels and the features."""
-        return in_words(self)
-
     @cached_property
     def _scaled(self) -> Tensor:
         """The features with mean 0 and standard deviation 1."""
-        features = torch.as_tensor(self.features).double()
-        return ((features - features.mean(0)) / features.std(0)).float()
+        return ((self.features - self.features.mean(0)) / self.features.std(0)).float()
 
-    def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rows of support and query [n_shot + n_query], and a direction [F]."""
-        rng = np.random.default_rng([self.seed, index])
         rows = rng.choice(len(self.pool), self.n_shot + self.n_query, replace=False)
-        direction = rng.standard_normal(self.features.shape[1])
+        direction = rng.standard_normal(self._scaled.shape[1])
         return rows, direction / np.linalg.norm(direction)
+
+    def _stacked(self, drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+        rows, directions = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+        y = self._scaled[rows] @ directions.float()[..., None]
+        return _regression(self.pool.take(rows), y, self.n_shot, rows)
 
 
 def _regression(x: Tensor, y: Tensor, n_shot: int, rows: Tensor | None) -> Batch:

@@ -1,6 +1,6 @@
 """Step 1, select a task: classes made without a label, from views of a picture or from clusters."""
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,18 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import seed_of, whole
 from ..data.pool import Pool
-from .episode import Batch
-from .settings import at_rows, check_pool, check_seed, check_whole, in_words
+from .episode import Batch, Examples
+from .family import Family, check_pool
 
+# How far `deform` goes: standard deviations in radians, in logarithms, and in halves of the side.
 SPREADS = {"turn": 0.15, "slant": 0.15, "narrow": 0.15, "size": 0.12, "right": 0.08, "down": 0.08}
 BEND = 0.06
 CONTROL_POINTS = 4
-"""How far `deform` goes: standard deviations in radians, in logarithms, and in halves of the side."""
 
 
 @dataclass(frozen=True)
-class ViewTasks:
+class ViewTasks(Family):
     """Episodes without labels: each class is one picture, its examples are deformed views of it.
 
     An episode draws N different pictures. The first support example of a class is the picture itself, all
@@ -55,12 +56,10 @@ class ViewTasks:
 
     def __post_init__(self):
         check_pool(self.pool)
-        check_whole("n_way", self.n_way, at_least=2)
-        check_whole("n_shot", self.n_shot)
-        check_whole("n_query", self.n_query)
-        check_seed(self.seed)
-        if not self.strength >= 0:
-            raise ValueError(f"strength is {self.strength}; it needs to be at least 0")
+        self._settle_whole(n_way=2, n_shot=1, n_query=1)
+        if not 0 <= self.strength < math.inf:
+            raise ValueError(f"strength is {self.strength}; it needs to be at least 0, and finite")
+        self._settle("strength", float(self.strength))
         example = self.pool.take(torch.tensor(0))
         if example.dtype != torch.uint8 or example.dim() != 3:
             raise ValueError(
@@ -71,36 +70,26 @@ class ViewTasks:
                 f"the pool has {len(self.pool)} pictures; {self.n_way}-way needs {self.n_way}"
             )
 
-    def episode(self, index: int) -> Batch:
-        """Episode `index`, as a batch of one."""
-        return self.batch([index])
-
-    def batch(self, indices: Iterable[int]) -> Batch:
-        """These episodes stacked."""
-        generators = [np.random.default_rng([self.seed, index]) for index in indices]
-        if not generators:
-            raise ValueError("a batch needs at least one episode")
-        drawn = [rng.choice(len(self.pool), self.n_way, replace=False) for rng in generators]
-        pictures, classes = torch.from_numpy(np.stack(drawn)), torch.arange(self.n_way)
+    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of the pictures [n_way], and the examples of support and query."""
+        rows = torch.from_numpy(rng.choice(len(self.pool), self.n_way, replace=False))
         support, query = (
-            at_rows(
-                self.pool,
-                pictures.repeat_interleave(n, dim=1),
-                classes.repeat_interleave(n).repeat(len(generators), 1),
-            )
-            for n in (self.n_shot, self.n_query)
+            self.pool.take(rows).repeat_interleave(n, dim=0) for n in (self.n_shot, self.n_query)
         )
-        for episode, rng in enumerate(generators):
-            further = torch.arange(self.n_way * self.n_shot) % self.n_shot > 0
-            support.x[episode, further] = deform(support.x[episode, further], rng, self.strength)
-            query.x[episode] = deform(query.x[episode], rng, self.strength)
-        n_way = torch.full((len(generators),), self.n_way)
-        return Batch(support, query, n_way)
+        further = torch.arange(len(support)) % self.n_shot > 0
+        support[further] = deform(support[further], rng, self.strength)
+        return rows, support, deform(query, rng, self.strength)
 
-    @property
-    def identity(self) -> str:
-        """What decides the episodes, in words and a checksum of the pool's labels."""
-        return in_words(self)
+    def _stacked(self, drawn: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
+        rows, support, query = map(torch.stack, zip(*drawn, strict=True))
+        classes = torch.arange(self.n_way).expand(len(drawn), -1)
+
+        def examples(x: Tensor, n: int) -> Examples:
+            y = classes.repeat_interleave(n, dim=1)
+            return Examples(x, y, torch.ones(y.shape), rows.repeat_interleave(n, dim=1))
+
+        n_way = torch.full((len(drawn),), self.n_way)
+        return Batch(examples(support, self.n_shot), examples(query, self.n_query), n_way)
 
 
 def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
@@ -114,6 +103,9 @@ def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> T
     Returns:
         [n, C, H, W] uint8
 
+    Raises:
+        ValueError: images of another kind.
+
     Example:
         >>> picture = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
         >>> deform(picture, np.random.default_rng(0)).shape
@@ -121,6 +113,10 @@ def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> T
 
     Derived in chapter 3, *Select a task*.
     """
+    if images.dtype != torch.uint8 or images.dim() != 4:
+        raise ValueError(
+            f"images are {list(images.shape)} {images.dtype}; deform needs uint8 pixels [n, C, H, W]"
+        )
     if len(images) == 0 or strength == 0:
         return images
     n, (height, width) = len(images), images.shape[-2:]
@@ -170,7 +166,8 @@ def clusters(pool: Pool, z: Tensor, n_clusters: int, seed: int = 0) -> Pool:
     from sklearn.cluster import MiniBatchKMeans
 
     check_pool(pool)
-    check_whole("n_clusters", n_clusters, at_least=2)
+    n_clusters = whole("n_clusters", n_clusters, at_least=2)
+    z = torch.as_tensor(z).detach()
     if z.dim() != 2 or len(z) != len(pool):
         raise ValueError(
             f"embeddings have shape {list(z.shape)} for {len(pool)} examples; they need "
@@ -178,6 +175,6 @@ def clusters(pool: Pool, z: Tensor, n_clusters: int, seed: int = 0) -> Pool:
         )
     if n_clusters > len(pool):
         raise ValueError(f"{n_clusters} clusters are more than the pool's {len(pool)} examples")
-    k_means = MiniBatchKMeans(n_clusters, random_state=seed, n_init=1, batch_size=4096)
-    found, labels = np.unique(k_means.fit_predict(z.numpy()), return_inverse=True)
+    k_means = MiniBatchKMeans(n_clusters, random_state=seed_of(seed), n_init=1, batch_size=4096)
+    found, labels = np.unique(k_means.fit_predict(z.cpu().numpy()), return_inverse=True)
     return Pool(pool.images, labels, [f"cluster {number}" for number in range(len(found))])

@@ -1,6 +1,5 @@
 """Updates that go downhill: along the gradient, or along a slope that is found by comparing."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
@@ -9,12 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._checks import check_positive, seed_of, whole
+from .._naming import name_of
 from .objective import Objective, finite
-from .schedules import Schedule, constant, name_of
+from .schedules import Schedule, constant
+
+ADVICE = "; a smaller lr may help"
+STREAM = 1  # sets the directions of (seed, step) apart from the episodes of (seed, index)
 
 
 class _Descent(ABC):
-    """Steps of one of torch's optimisers, along a direction that a subclass finds."""
+    """Steps of one of torch's optimisers, along a direction that a subclass finds.
+
+    Attributes:
+        differentiates: whether it needs the objective's gradient, or compares values only.
+    """
 
     def __init__(
         self,
@@ -28,8 +36,7 @@ class _Descent(ABC):
         self.parameters = [p for p in parameters if p.requires_grad]
         if not self.parameters:
             raise ValueError("there is no parameter to change: nothing here can be trained")
-        if not lr > 0 or (clip is not None and not clip > 0):
-            raise ValueError(f"lr is {lr} and clip is {clip}; they need to be positive")
+        check_positive(lr=lr, **({} if clip is None else {"clip": clip}))
         self.lr = lr
         self.schedule = schedule
         self.clip = clip
@@ -42,6 +49,8 @@ class _Descent(ABC):
             f"{type(self).__name__}({type(self.optimiser).__name__}, lr={self.lr}, "
             f"{name_of(self.schedule)}, clip={self.clip}{options})"
         )
+
+    differentiates: bool
 
     @abstractmethod
     def _slope(self, objective: Objective) -> float:
@@ -113,6 +122,8 @@ class Gradient(_Descent):
     Derived in chapter 6, *Update*.
     """
 
+    differentiates = True
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -125,7 +136,7 @@ class Gradient(_Descent):
         super().__init__(parameters, lr, optimiser, schedule, clip, options)
 
     def _slope(self, objective: Objective) -> float:
-        value = finite(objective())
+        value = finite(objective(), ADVICE)
         if not value.requires_grad:
             raise ValueError(
                 "the objective has no gradient; EvolutionStrategy and RandomSearch need none"
@@ -171,6 +182,8 @@ class EvolutionStrategy(_Descent):
     Derived in chapter 6, *Update*.
     """
 
+    differentiates = False
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -184,11 +197,10 @@ class EvolutionStrategy(_Descent):
         **options,
     ):
         super().__init__(parameters, lr, optimiser, schedule, clip, options)
-        if not 0 < spread < math.inf or pairs < 1:
-            raise ValueError(f"spread is {spread} and pairs {pairs}; they need to be positive")
+        check_positive(spread=spread)
         self.spread = spread
-        self.pairs = pairs
-        self.seed = seed
+        self.pairs = whole("pairs", pairs)
+        self.seed = seed_of(seed)
         self.steps = 0
 
     def __repr__(self) -> str:
@@ -197,7 +209,7 @@ class EvolutionStrategy(_Descent):
 
     @torch.no_grad()
     def _slope(self, objective: Objective) -> float:
-        rng = np.random.default_rng([self.seed, self.steps])
+        rng = np.random.default_rng([self.seed, self.steps, STREAM])
         centre = [p.clone() for p in self.parameters]
         slope = [torch.zeros_like(p) for p in self.parameters]
         values = []
@@ -226,7 +238,7 @@ class EvolutionStrategy(_Descent):
     ) -> float:
         for p, at, direction in zip(self.parameters, centre, directions, strict=True):
             p.copy_(at + far * direction)
-        return finite(objective()).item()
+        return finite(objective(), ADVICE).item()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The optimiser's memory and the number of steps, for a checkpoint."""

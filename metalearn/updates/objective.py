@@ -8,12 +8,13 @@ from torch import Tensor
 Objective = Callable[[], Tensor]
 
 
-def finite(value: Tensor) -> Tensor:
+def finite(value: Tensor | float, advice: str = "") -> Tensor:
     """The value of an objective.
 
     Raises:
         FloatingPointError: it is not finite.
     """
+    value = torch.as_tensor(value)
     if not torch.isfinite(value):
-        raise FloatingPointError(f"the objective is {value.item()}; a smaller lr may help")
+        raise FloatingPointError(f"the objective is {value.item()}{advice}")
     return value

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import seed_of
 from .objective import Objective, finite
+
+STREAM = 2  # sets the draws of (seed, step) apart from the episodes of (seed, index)
 
 
 class RandomSearch:
@@ -38,12 +41,17 @@ class RandomSearch:
     Derived in chapter 6, *Update*.
     """
 
+    differentiates = False
+
     def __init__(self, estimator: Any, table: Mapping[str, Sequence[Any]], seed: int = 0):
-        if not table or not all(len(values) for values in table.values()):
+        if not table or not all(table.values()):
             raise ValueError("the table needs at least one setting, and values for each")
+        for name, values in table.items():
+            if isinstance(values, str):
+                raise ValueError(f"the values of {name} are {values!r}; they need to be a list")
         self.estimator = estimator
         self.table = {name: list(values) for name, values in table.items()}
-        self.seed = seed
+        self.seed = seed_of(seed)
         self.steps = 0
         self.chosen = [0] * len(self.table)
         self._use(self.chosen)
@@ -70,7 +78,7 @@ class RandomSearch:
         Raises:
             FloatingPointError: the objective is not finite; the settings were left as they are.
         """
-        rng = np.random.default_rng([self.seed, self.steps])
+        rng = np.random.default_rng([self.seed, self.steps, STREAM])
         other = [int(rng.integers(len(values))) for values in self.table.values()]
         value = finite(objective())
         try:

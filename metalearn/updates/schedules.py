@@ -30,8 +30,3 @@ def cosine_to_zero(progress: float) -> float:
     Derived in chapter 6, *Update*.
     """
     return (1 + math.cos(math.pi * progress)) / 2
-
-
-def name_of(function: Callable) -> str:
-    """A function's name, or what is printed of it if it has none."""
-    return getattr(function, "__name__", repr(function))

@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..._checks import seed_of
 from ..._registry import unknown
 from .building import seeded
 
-NO_SIDE_OUTPUTS = {"aux_logits": False, "init_weights": True}
-OPTIONS = {"googlenet": NO_SIDE_OUTPUTS, "inception_v3": NO_SIDE_OUTPUTS}
+WITHOUT_SIDE_OUTPUTS = {"aux_logits": False, "init_weights": True}
+OF_NEW = {"googlenet": WITHOUT_SIDE_OUTPUTS, "inception_v3": WITHOUT_SIDE_OUTPUTS}
+OF_WEIGHTS = ("transform_input", "image_size")
 
 
 class Identity(nn.Module):
@@ -43,6 +45,7 @@ class Torchvision(nn.Module):
         weights: the name of trained weights, such as "DEFAULT", which are downloaded; None starts anew.
             With them, pictures are normalised as they were in that training.
         seed: decides the initial weights; torch's global generator is left as it was.
+        options: further options of torchvision's function, such as `image_size` of a vision transformer.
 
     Shape:
         [B, 1 or 3, H, W] -> [B, D]
@@ -59,14 +62,15 @@ class Torchvision(nn.Module):
     Derived in chapter 4, *Learn a model*.
     """
 
-    def __init__(self, model: str = "resnet18", weights: str | None = None, seed: int = 0):
+    def __init__(
+        self, model: str = "resnet18", weights: str | None = None, seed: int = 0, **options: Any
+    ):
         from torchvision import models
 
         super().__init__()
         known = models.list_models(module=models)
         if model not in known:
             raise ValueError(unknown("torchvision model", model, known))
-        self.config = {"name": "torchvision", "model": model, "seed": seed}
         mean, std = (0.0,), (1.0,)
         if weights is not None:
             choices = models.get_model_weights(model)
@@ -74,16 +78,23 @@ class Torchvision(nn.Module):
                 raise ValueError(unknown(f"weights of {model}", weights, choices.__members__))
             trained = choices[weights].transforms()
             mean, std = trained.mean, trained.std
-        with seeded(seed):
-            self.network = _made(model, weights)
+        else:
+            options = OF_NEW.get(model, {}) | options
+        with seeded(seed_of(seed)):
+            self.network = _made(model, weights, options)
+        if weights is not None:  # what they decided of the network, so that it can be made again
+            options |= {k: v for k, v in vars(self.network).items() if k in OF_WEIGHTS}
+        self.config = {"name": "torchvision", "model": model, "seed": seed_of(seed), **options}
         _without_last_layer(self.network, model)
         self.register_buffer("mean", torch.tensor(mean).expand(3).reshape(3, 1, 1).clone())
         self.register_buffer("std", torch.tensor(std).expand(3).reshape(3, 1, 1).clone())
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.shape[1] not in (1, 3):
-            raise ValueError(f"images have {images.shape[1]} channels; torchvision needs 1 or 3")
+        if images.dim() != 4 or images.shape[1] not in (1, 3):
+            raise ValueError(
+                f"images have shape {list(images.shape)}; torchvision needs [B, 1 or 3, H, W]"
+            )
         return self.network((images - self.mean) / self.std).flatten(1)
 
 
@@ -93,12 +104,13 @@ class SklearnTransformer(nn.Module):
     It is not trained further, and no gradient passes it.
 
     Args:
-        transformer: fitted to flattened examples [n, D].
+        transformer: fitted to flattened examples [n, D] as a learner hands them over: pixels from 0 to 1.
 
     Shape:
         [B, ...] -> [B, D]
 
     Raises:
+        TypeError: it does not transform.
         sklearn.exceptions.NotFittedError: it was not fitted.
 
     Example:
@@ -114,6 +126,8 @@ class SklearnTransformer(nn.Module):
         from sklearn.utils.validation import check_is_fitted
 
         super().__init__()
+        if not hasattr(transformer, "transform"):
+            raise TypeError(f"{transformer!r} has no transform; a backbone needs one")
         check_is_fitted(transformer)
         self.transformer = transformer
 
@@ -122,11 +136,11 @@ class SklearnTransformer(nn.Module):
         return torch.as_tensor(z, dtype=torch.float32, device=x.device)
 
 
-def _made(model: str, weights: str | None) -> nn.Module:
+def _made(model: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
     from torchvision import models
 
     try:
-        return models.get_model(model, weights=weights, **OPTIONS.get(model, {}))
+        return models.get_model(model, weights=weights, **options)
     except OSError as error:
         raise OSError(
             f"the weights {weights} of {model} could not be downloaded ({error}); without a network, "

@@ -1,4 +1,4 @@
-"""What our own backbones share: an explicit start, and checks of options and pictures."""
+"""What our own backbones share: an explicit start, and a check of pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +15,10 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def check_whole(**values: int) -> None:
-    """Raise ValueError for the first value below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it needs to be at least 1")
-
-
 def check_pictures(name: str, images: Tensor, channels: int, least_size: int) -> None:
     """Raise ValueError for pictures [B, C, H, W] that a backbone cannot take."""
+    if images.dim() != 4:
+        raise ValueError(f"images have shape {list(images.shape)}; {name} needs [B, C, H, W]")
     _, has, height, width = images.shape
     if has != channels or min(height, width) < least_size:
         raise ValueError(

@@ -1,11 +1,13 @@
 """Four convolutional blocks, the network that most few-shot papers share."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from .building import check_pictures, check_whole, seeded
+from ..._checks import seed_of, whole
+from .building import check_pictures, seeded
 
 
 class Conv4(nn.Module):
@@ -39,15 +41,19 @@ class Conv4(nn.Module):
 
     def __init__(self, channels: int = 1, width: int | Sequence[int] = 64, seed: int = 0):
         super().__init__()
-        widths = [width] * 4 if isinstance(width, int) else list(width)
+        one = isinstance(width, Integral)
+        widths = [whole("width", w) for w in ([width] * 4 if one else width)]
         if len(widths) != 4:
             raise ValueError(f"width is {width}; it needs to be one number or four")
-        check_whole(channels=channels, **{f"width of block {i}": w for i, w in enumerate(widths)})
-        width = width if isinstance(width, int) else widths
-        self.config = {"name": "conv4", "channels": channels, "width": width, "seed": seed}
-        self.channels = channels
-        with seeded(seed):
-            self.blocks = nn.Sequential(*map(_block, [channels, *widths[:-1]], widths))
+        self.channels = whole("channels", channels)
+        self.config = {
+            "name": "conv4",
+            "channels": self.channels,
+            "width": widths[0] if one else widths,
+            "seed": seed_of(seed),
+        }
+        with seeded(self.config["seed"]):
+            self.blocks = nn.Sequential(*map(_block, [self.channels, *widths[:-1]], widths))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -7,19 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .building import check_pictures, check_whole, seeded
+from ..._checks import seed_of, whole
+from .building import check_pictures, seeded
 
 
 class ResNet12(nn.Module):
-    """Four residual blocks of three 3x3 convolutions each, with DropBlock after the last two.
+    """Four residual blocks of three 3x3 convolutions each, with DropBlock after each.
 
-    The network of Lee, Maji, Ravichandran, Soatto (2019), https://arxiv.org/abs/1904.03758.
+    The network of Lee, Maji, Ravichandran, Soatto (2019), https://arxiv.org/abs/1904.03758. As in their
+    program, the first two blocks leave out single places and the last two whole squares. Unlike there, the
+    embedding is by default the mean over the last map, and the drop rate does not grow in training.
 
     Args:
         channels: of the pictures, 1 for grey, 3 for colour.
         widths: filters in each of the four blocks.
-        drop_rate: what part of a map DropBlock leaves out in training, 0 to below 1.
-        drop_size: the side of the squares that it leaves out.
+        drop_rate: what part of a map is left out in training, 0 to below 1.
+        drop_size: the side of the squares that the last two blocks leave out.
         average: embed by the mean over the last map; False keeps its places apart.
         seed: decides the initial weights and what DropBlock leaves out; torch's global generator is left
             as it was.
@@ -51,30 +54,27 @@ class ResNet12(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
+        widths = [whole("width", width) for width in widths]
         if len(widths) != 4:
             raise ValueError(f"widths is {widths}; it needs four numbers")
-        check_whole(channels=channels, drop_size=drop_size, smallest_width=min(widths))
         if not 0 <= drop_rate < 1:
             raise ValueError(f"drop_rate is {drop_rate}; it needs to be from 0 to below 1")
         self.config = {
             "name": "resnet12",
-            "channels": channels,
-            "widths": list(widths),
-            "drop_rate": drop_rate,
-            "drop_size": drop_size,
-            "average": average,
-            "seed": seed,
+            "channels": whole("channels", channels),
+            "widths": widths,
+            "drop_rate": float(drop_rate),
+            "drop_size": whole("drop_size", drop_size),
+            "average": bool(average),
+            "seed": seed_of(seed),
         }
-        self.channels = channels
+        self.channels = self.config["channels"]
         self.average = average
-        drops = [
-            nn.Identity(),
-            nn.Identity(),
-            DropBlock(drop_rate, drop_size, seed=[seed, 2]),
-            DropBlock(drop_rate, drop_size, seed=[seed, 3]),
-        ]
-        with seeded(seed):
-            self.blocks = nn.Sequential(*map(_Residual, [channels, *widths[:-1]], widths, drops))
+        sides = (1, 1, drop_size, drop_size)
+        drops = [DropBlock(drop_rate, side, [seed, block]) for block, side in enumerate(sides)]
+        with seeded(self.config["seed"]):
+            into = [self.channels, *widths[:-1]]
+            self.blocks = nn.Sequential(*map(_Residual, into, widths, drops))
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, a=_Residual.SLOPE, mode="fan_out")
@@ -144,7 +144,7 @@ class DropBlock(nn.Module):
         super().__init__()
         self.rate = rate
         self.size = size
-        self.seed = [seed] if isinstance(seed, int) else list(seed)
+        self.seed = [seed_of(s) for s in (seed if isinstance(seed, Sequence) else [seed])]
         self.register_buffer("passes", torch.tensor(0))
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What every metric head is: a rule that is fitted to a support set and scores queries."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -78,10 +77,3 @@ def weighted_mean(z: Tensor, membership: Tensor) -> Tensor:
     """
     mass = membership.sum(1)[..., None]
     return membership.mT @ z / torch.where(mass > 0, mass, 1)
-
-
-def check_positive(**values: float) -> None:
-    """Raise ValueError for the first value that is not a positive number."""
-    for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value}; it needs to be positive")

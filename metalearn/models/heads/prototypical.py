@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from ..._checks import check_positive
 from ..distances import DISTANCES
-from .head import Head, check_positive, ones_unless, weighted_mean
+from .head import Head, ones_unless, weighted_mean
 
 
 class Prototypical(Head):
@@ -47,7 +48,7 @@ class Prototypical(Head):
         self.config = {
             "name": "prototypical",
             "distance": distance,
-            "scale": scale,
+            "scale": float(scale),
             "learn_scale": learn_scale,
         }
         self.distance = DISTANCES[distance]

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from .head import Head, check_positive, ones_unless
+from ..._checks import check_positive
+from .head import Head, ones_unless
 
 
 class Ridge(Head):
@@ -41,7 +42,11 @@ class Ridge(Head):
     def __init__(self, regularisation: float = 1.0, scale: float = 1.0):
         super().__init__()
         check_positive(regularisation=regularisation, scale=scale)
-        self.config = {"name": "ridge", "regularisation": regularisation, "scale": scale}
+        self.config = {
+            "name": "ridge",
+            "regularisation": float(regularisation),
+            "scale": float(scale),
+        }
         self.log_regularisation = nn.Parameter(torch.tensor(float(regularisation)).log())
         self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
         self.bias = nn.Parameter(torch.zeros(()))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..._checks import whole
 from ..distances import squared_euclidean
 from .head import Head, ones_unless, weighted_mean
 
@@ -59,10 +60,12 @@ class SoftKMeans(Head):
 
     def __init__(self, steps: int = 1, use_queries: bool = True):
         super().__init__()
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; soft k-means needs at least 1")
-        self.config = {"name": "soft_k_means", "steps": steps, "use_queries": use_queries}
-        self.steps = steps
+        self.steps = whole("steps", steps)
+        self.config = {
+            "name": "soft_k_means",
+            "steps": self.steps,
+            "use_queries": bool(use_queries),
+        }
         self.transductive = use_queries
 
     def fit(

@@ -1,0 +1,23 @@
+"""What a function that a user passes is called, in reports and in the settings of a training."""
+
+from collections.abc import Callable
+from functools import partial
+
+
+def plain(function: Callable) -> Callable:
+    """The function itself, without options that `functools.partial` has fixed."""
+    return plain(function.func) if isinstance(function, partial) else function
+
+
+def name_of(function: Callable) -> str:
+    """Its name, with the options that `functools.partial` has fixed; what is printed of it if it has none.
+
+    Example:
+        >>> name_of(partial(round, ndigits=2))
+        'round(ndigits=2)'
+    """
+    if isinstance(function, partial):
+        options = [repr(value) for value in function.args]
+        options += [f"{name}={value!r}" for name, value in function.keywords.items()]
+        return f"{name_of(function.func)}({', '.join(options)})"
+    return getattr(function, "__name__", repr(function))
