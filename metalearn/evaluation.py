@@ -205,7 +205,13 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
     first = next(iter(reports.values()))
     unit = " (%)" if first.percent else ""
     against = "" if baseline is None else f"minus {baseline}"
-    rows = [[f"{first.episodes:,} episodes", first.metric.replace("_", " ") + unit, against]]
+    rows = [
+        [
+            f"{first.episodes:,} episodes",
+            first.metric.replace("_", " ").replace("f1", "F1") + unit,
+            against,
+        ]
+    ]
     for name, report in reports.items():
         difference = compare(report, first if baseline is None else reports[baseline])
         paired = "" if baseline in (None, name) else _interval(difference, sign=True)

@@ -143,7 +143,7 @@ def training(history: History, ax: Axes | None = None) -> Axes:
     if history.validation:
         right = ax.twinx()
         right.plot(history.validated_at, history.validation, "o-", color=ORANGE, markersize=5)
-        right.set_ylabel(f"validation {history.metric.replace('_', ' ')}", color="#a66f00")
+        right.set_ylabel(f"validation {_in_words(history.metric)}", color="#a66f00")
         right.set_ylim(None, 1 if max(history.validation) <= 1 else None)
         right.grid(False)
     return ax
@@ -184,7 +184,7 @@ def scores(
             va="bottom",
             color=GREY,
         )
-    metric = next(iter(reports.values())).metric.replace("_", " ")
+    metric = _in_words(next(iter(reports.values())).metric)
     ax.set_yticks(range(len(reports)), list(reports))
     ax.set(ylim=(len(reports) - 0.5, -0.5), xlabel=metric + (" (%)" if factor == 100 else ""))
     return ax
@@ -217,3 +217,8 @@ def main_plane(z: Tensor) -> Tensor:
     """
     centred = (z - z.mean(0)).double()
     return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT
+
+
+def _in_words(metric: str) -> str:
+    """A metric's name as an axis has it: "macro F1"."""
+    return metric.replace("_", " ").replace("f1", "F1")

@@ -23,7 +23,9 @@ def execute(notebook: NotebookNode, path: Path) -> None:
     """Run the cells in the notebook's folder; exit with the complaint of the first that fails."""
     folder = {"metadata": {"path": path.parent}}
     try:
-        NotebookClient(notebook, timeout=300, resources=folder, record_timing=False).execute()
+        NotebookClient(
+            notebook, timeout=300, resources=folder, record_timing=False, coalesce_streams=True
+        ).execute()
     except CellExecutionError as error:
         sys.exit(f"{path}: {error}")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import DBSCAN
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -56,6 +57,11 @@ def test_learner_of_it_is_saved_and_loaded(make, tmp_path):
     assert torch.equal(found, expected)
 
 
+def test_a_negative_seed_is_refused(make):
+    with pytest.raises(ValueError, match="seed is -1; it needs to be a whole number"):
+        make(-1)
+
+
 def test_pass_leaves_global_random_state_in_training_too(make):
     net = make(0).train()
     before = torch.get_rng_state()
@@ -78,6 +84,30 @@ def maps_and_kernels(block, channels):
     """Maps to try a block on, and the kernels of its convolutions in order."""
     maps = torch.randn(2, channels, 8, 6, generator=torch.Generator().manual_seed(0))
     return maps, [p for p in block.parameters() if p.dim() == 4]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "plain"),
+    [
+        (
+            {"name": "conv4", "channels": np.int64(1), "width": np.int32(8), "seed": np.uint8(3)},
+            {"name": "conv4", "channels": 1, "width": 8, "seed": 3},
+        ),
+        (
+            {"name": "conv4", "width": np.array([4, 4, 8, 8])},
+            {"name": "conv4", "width": [4, 4, 8, 8]},
+        ),
+        (
+            {"name": "resnet12", "widths": np.array([4, 4, 8, 8]), "drop_rate": np.float32(0.5)},
+            {"name": "resnet12", "widths": (4, 4, 8, 8), "drop_rate": 0.5},
+        ),
+    ],
+)
+def test_numbers_of_numpy_are_taken_as_numbers_and_saved(numbers, plain, tmp_path):
+    one, other = (backbones.create(**options) for options in (numbers, plain))
+    assert one.config == other.config
+    MetricLearner(one, heads.Prototypical(scale=np.float32(2))).save(tmp_path / "learner")
+    assert MetricLearner.load(tmp_path / "learner").backbone.config == other.config
 
 
 # Conv4
@@ -132,7 +162,7 @@ def test_resnet12_has_the_size_of_the_paper():
 
 
 def test_block_of_resnet12_adds_three_convolutions_to_a_shortcut():
-    block = backbones.resnet12(channels=3, widths=(5, 4, 4, 4)).blocks[0]
+    block = backbones.resnet12(channels=3, widths=(5, 4, 4, 4), drop_rate=0.0).blocks[0]
     maps, kernels = maps_and_kernels(block, channels=3)
     main = maps
     for kernel in kernels[:2]:
@@ -151,16 +181,20 @@ def test_resnet12_starts_so_that_gradients_keep_their_size():
             assert p.std().item() == pytest.approx((2 / 1.01 / fan) ** 0.5, rel=0.1)
 
 
-def test_resnet12_leaves_out_other_squares_in_each_block_and_pass_and_for_each_seed():
+def test_resnet12_leaves_out_single_places_and_then_squares_as_its_authors_do():
+    blocks = backbones.resnet12(widths=(4, 4, 4, 4), drop_size=3).blocks
+    assert [block.drop.size for block in blocks] == [1, 1, 3, 3]
+
+
+def test_resnet12_leaves_out_other_places_in_each_block_and_pass_and_for_each_seed():
     one, other = (
         backbones.resnet12(channels=1, widths=(4, 4, 8, 8), drop_rate=0.5, seed=seed)
         for seed in (0, 1)
     )
     maps = torch.ones(4, 8, 6, 6)
     masks = [block.drop(maps) for net in (one, other) for block in net.blocks]
-    kept = [torch.equal(mask, maps) for mask in masks]
-    assert kept == [True, True, False, False] * 2
-    assert len({mask.numpy().tobytes() for mask in masks}) == 1 + 4
+    assert len({mask.numpy().tobytes() for mask in masks}) == 8
+    assert not any(torch.equal(mask, maps) for mask in masks)
     images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(one(images), one(images))
 
@@ -360,6 +394,11 @@ def test_a_pipeline_of_scikit_learn_embeds_and_is_evaluated(pool):
     learner = MetricLearner(backbone, heads.Prototypical())
     report = evaluate(learner, ClassificationTasks(pool, n_way=3, n_query=2), episodes=50)
     assert 0 <= report.accuracy <= 1
+
+
+def test_what_does_not_transform_is_refused():
+    with pytest.raises(TypeError, match="has no transform; a backbone needs one"):
+        backbones.SklearnTransformer(DBSCAN().fit(np.eye(6)))
 
 
 def test_a_transformer_that_was_not_fitted_is_refused():

@@ -7,10 +7,13 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import KMeans
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 import metalearn as ml
 
@@ -78,6 +81,52 @@ def test_the_estimator_given_is_not_fitted_and_random_state_is_explicit(digits):
     assert (reports[0].scores != reports[2].scores).any()
     assert not hasattr(forest, "estimators_")
     assert forest.random_state is None
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=3)),
+        VotingClassifier(
+            [("a", RandomForestClassifier(n_estimators=3)), ("b", LogisticRegression())]
+        ),
+    ],
+    ids=["in a pipeline", "in a vote"],
+)
+def test_random_states_of_parts_are_explicit_too(digits, estimator):
+    reports = [ml.evaluate(ml.Estimator(estimator, seed=s), tasks_of(digits), 5) for s in (0, 0, 1)]
+    assert (reports[0].scores == reports[1].scores).all()
+    assert (reports[0].scores != reports[2].scores).any()
+
+
+@pytest.mark.parametrize("around", [lambda svc: svc, make_pipeline], ids=["alone", "in a pipeline"])
+def test_scores_are_of_each_class_against_the_rest(digits, around):
+    batch = tasks_of(digits).batch(range(2))
+    one, other = (
+        ml.Estimator(around(SVC(decision_function_shape=shape))) for shape in ("ovo", "ovr")
+    )
+    scores = [each.predict(each.fit(batch.support), batch.query.x) for each in (one, other)]
+    assert torch.equal(*scores)
+
+
+def test_a_search_under_another_estimator_is_not_resumed(digits, tmp_path):
+    def trainer(leaf, seed=0):
+        tree = DecisionTreeClassifier(min_samples_leaf=leaf)
+        update = ml.updates.RandomSearch(tree, {"max_depth": [1, 2, 8]})
+        loss = ml.metrics.negative_log_likelihood
+        learner, tasks = ml.Estimator(tree, seed=seed), tasks_of(digits)
+        return ml.Trainer(learner, tasks, update=update, loss=loss, folder=tmp_path, progress=False)
+
+    losses = trainer(1).fit(2).loss
+    assert trainer(1).fit(2, resume=True).loss == losses
+    for other in (trainer(2), trainer(1, seed=1)):
+        with pytest.raises(ValueError, match=r"cannot resume .*: its learner was"):
+            other.fit(2, resume=True)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="seed is -1"):
+        ml.Estimator(SVC(), seed=-1)
 
 
 def test_a_random_state_of_the_users_own_is_kept(digits):

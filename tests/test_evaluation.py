@@ -1,6 +1,7 @@
 """An evaluation is honest: right denominator, right episodes, no leak, an interval."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -83,6 +84,45 @@ def test_unlabelled_examples_are_learned_from_directly_and_on_a_cache(pool, epis
         evaluate(learner, Bare(tasks), episodes),
     )
     assert (with_them.scores != without.scores).any()
+
+
+class LargeMaps(nn.Module):
+    """The picture itself as a map [B, 1, H, W] of numbers far above 1."""
+
+    def forward(self, images):
+        return 1000 * images
+
+
+class OfMaps(heads.Prototypical):
+    """Prototypes of maps."""
+
+    def fit(self, z_support, *arguments):
+        assert z_support.dim() == 5
+        return super().fit(z_support.flatten(2), *arguments)
+
+    def score(self, state, z_query, weight=None):
+        return super().score(state, z_query.flatten(2), weight)
+
+
+class LeastLikely(MetricLearner):
+    """A learner of a user's own, which answers the other way round."""
+
+    def predict(self, fitted, x, weight=None):
+        return -super().predict(fitted, x, weight)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        MetricLearner(LargeMaps(), OfMaps()),
+        LeastLikely(backbones.identity(), heads.Prototypical()),
+    ],
+    ids=["maps", "a learner of one's own"],
+)
+def test_cached_embeddings_serve_every_learner(learner, pool):
+    tasks = ClassificationTasks(pool, n_way=5, n_query=4)
+    direct, cached = evaluate(learner, Bare(tasks), 60), evaluate(learner, tasks, 60)
+    np.testing.assert_allclose(direct.scores, cached.scores, atol=1e-6)
 
 
 def test_interval_is_that_of_the_mean_over_episodes():
@@ -179,6 +219,18 @@ def test_reports_of_different_metrics_are_not_compared(learner, tasks):
         compare(one, other)
 
 
+def test_a_metric_with_another_option_is_another_metric(learner, tasks):
+    reports = [
+        evaluate(learner, tasks, 5, partial(metrics.calibration_error, bins=bins))
+        for bins in (15, 15, 5)
+    ]
+    assert reports[0].metric == "calibration_error(bins=15)"
+    assert reports[0].percent
+    assert not compare(*reports[:2]).differences.any()
+    with pytest.raises(ValueError, match="differ in metric"):
+        compare(*reports[1:])
+
+
 @pytest.mark.parametrize("episodes", [3, 40])
 def test_a_learner_that_gives_nan_has_no_score(tasks, episodes):
     class Broken(nn.Module):
@@ -215,11 +267,18 @@ def test_table_lists_every_report_and_its_paired_difference():
     reports = {name: of_the_same(rng.random(50)) for name in ("a", "long name", "c")}
     lines = table(reports, baseline="c").splitlines()
     assert len(lines) == 4
+    assert lines[0].startswith("50 episodes  accuracy (%)")
     assert lines[2].startswith("long name  ")
     difference = compare(reports["a"], reports["c"])
     assert f"{100 * difference.mean:+.1f} ± {100 * difference.half_width:.1f}" in lines[1]
     assert lines[3].count("±") == 1, "the baseline is not compared with itself"
     assert table(reports).count("±") == 3
+
+
+def test_table_marks_what_looked_at_all_queries_together():
+    one = of_the_same([0.5, 1.0])
+    lines = table({"a": one, "b": replace(one, transductive=True)}).splitlines()
+    assert ["transductive" in line for line in lines] == [False, False, True]
 
 
 def test_table_refuses_what_cannot_be_compared():

@@ -109,6 +109,37 @@ def test_real_targets_are_refused(metric):
 
 
 @pytest.mark.parametrize("metric", CLASS_METRICS)
+@pytest.mark.parametrize(
+    ("scores", "y", "message"),
+    [
+        (SCORES, Y[:, :30], r"scores have shape \[3, 40, 5\] and y \[3, 30\]"),
+        (SCORES, Y[..., None], r"and y \[3, 40, 1\]"),
+        (SCORES[0], Y, r"scores have shape \[40, 5\]"),
+        (SCORES, Y + 1, "y holds class 5; the scores are of 5 classes"),
+        (SCORES, Y - 1, "y holds class -1"),
+        (SCORES, torch.where(Y[:, :1] == Y[0, 0], -100, Y), "an episode has no queries"),
+    ],
+)
+def test_classes_that_do_not_fit_the_scores_are_refused(metric, scores, y, message):
+    with pytest.raises(ValueError, match=message):
+        metric(scores, y)
+
+
+@pytest.mark.parametrize("metric", [metrics.mean_squared_error, metrics.regret])
+def test_values_that_do_not_fit_the_scores_are_refused(metric):
+    with pytest.raises(ValueError, match=r"shape \[3, 40, 5\] and y \[3, 40, 1\]; .* the same"):
+        metric(SCORES, SCORES[..., :1])
+    with pytest.raises(ValueError, match="an episode has no queries"):
+        metric(SCORES, SCORES, torch.zeros(3, 40))
+
+
+@pytest.mark.parametrize("bins", [0, -3, 2.5])
+def test_bins_that_make_no_sense_are_refused(bins):
+    with pytest.raises(ValueError, match=f"bins is {bins}"):
+        metrics.calibration_error(SCORES, Y, bins=bins)
+
+
+@pytest.mark.parametrize("metric", CLASS_METRICS)
 def test_padded_queries_do_not_count(metric):
     y = Y.clone()
     y[1, 30:] = -100

@@ -173,6 +173,21 @@ def test_feature_targets_are_a_direction_in_scaled_features():
     assert not set(batch.support.rows[0].tolist()) & set(batch.query.rows[0].tolist())
 
 
+def test_features_may_be_a_list_an_array_or_a_tensor():
+    one, *others = (
+        FeatureTasks(POOL, features)
+        for features in (
+            FEATURES,
+            FEATURES.tolist(),
+            torch.from_numpy(FEATURES),
+            FEATURES.copy("F"),
+        )
+    )
+    for other in others:
+        assert other.identity == one.identity
+        assert torch.equal(other.episode(1).query.y, one.episode(1).query.y)
+
+
 def test_identity_tells_features_apart():
     one, other = (FeatureTasks(POOL, features) for features in (FEATURES, FEATURES**2))
     assert one.identity != other.identity
@@ -297,12 +312,19 @@ def test_colour_pictures_of_any_shape_are_deformed_in_all_channels_alike():
         (POOL, {"n_way": 241}, "the pool has 240 pictures; 241-way needs 241"),
         (POOL, {"n_way": 1}, "n_way is 1"),
         (POOL, {"strength": -1.0}, "strength is -1.0"),
+        (POOL, {"strength": math.inf}, "strength is inf"),
         (POOL.with_images(FEATURES), {}, "views need uint8 pictures"),
     ],
 )
 def test_views_that_make_no_sense_are_refused(pool, options, message):
     with pytest.raises(ValueError, match=message):
         ViewTasks(pool, **options)
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 1, 8, 8), torch.zeros(2, 8, 8).byte()])
+def test_deform_refuses_what_is_no_stack_of_uint8_pictures(images):
+    with pytest.raises(ValueError, match="deform needs uint8 pixels"):
+        deform(images, np.random.default_rng(0))
 
 
 def test_clusters_find_what_lies_together_whatever_the_labels():

@@ -257,6 +257,15 @@ def test_what_is_no_pool_is_refused():
         ClassificationTasks("glyphs")
 
 
+def test_numbers_of_numpy_and_ranges_in_lists_are_taken_as_numbers():
+    pool = uneven_pool([310, 310])
+    large = ClassificationTasks(pool, np.int64(2), np.uint8(200), np.uint8(100), seed=np.uint8(3))
+    assert large.identity == ClassificationTasks(pool, 2, 200, 100, seed=3).identity
+    assert large.episode(0).support.y.shape == (1, 400)
+    ranges = [ClassificationTasks(pool, 2, n_shot=shot) for shot in ([1, 3], (1, 3))]
+    assert ranges[0].identity == ranges[1].identity
+
+
 def test_identity_tells_episodes_apart(pool):
     regrouped = Pool(pool.images, pool.labels, pool.names, pool.groups[1:] + pool.groups[:1])
     base = ClassificationTasks(pool, n_query=3)

@@ -3,6 +3,7 @@
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -212,6 +213,12 @@ def test_validation_knows_that_a_loss_is_better_when_lower(make):
     assert history.best == min(history.validation)
 
 
+def test_validation_takes_a_metric_with_an_option(make):
+    history = make(metric=partial(ml.metrics.calibration_error, bins=15)).fit(12)
+    assert history.metric == "calibration_error(bins=15)"
+    assert history.best == min(history.validation)
+
+
 def test_learning_rate_follows_its_schedule():
     rates = []
     weight = torch.nn.Parameter(torch.tensor(1.0))
@@ -347,6 +354,8 @@ def test_heads_for_classes_refuse_real_targets(head):
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"validation_episodes": 1}, "validation_episodes is 1; .* at least 2"),
         ({"validate_every": 0}, "validate_every is 0"),
         ({"precision": "float8"}, "precision is 'float8'"),
         ({"validation": None, "patience": 3}, "patience is 3; it needs .* validation tasks"),

@@ -106,6 +106,8 @@ def test_directions_are_decided_by_the_seed_and_leave_global_random_state():
     ("options", "message"),
     [
         ({"spread": 0.0}, "spread is 0.0"),
+        ({"pairs": 2.5}, "pairs is 2.5"),
+        ({"seed": -1}, "seed is -1"),
         ({"pairs": 0}, "pairs is 0"),
         ({"lr": 0.0}, "lr is 0.0"),
     ],
@@ -113,6 +115,21 @@ def test_directions_are_decided_by_the_seed_and_leave_global_random_state():
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         bowl(**options)
+
+
+def test_directions_are_of_a_stream_of_their_own():
+    """Episodes are drawn from (seed, index), and a search of the same seed must not follow them."""
+    weight = nn.Parameter(torch.zeros(5, dtype=torch.float64))
+    update = EvolutionStrategy([weight], spread=1.0, pairs=1, seed=3)
+    tried = []
+
+    def objective():
+        tried.append(weight.detach().clone())
+        return weight.sum()
+
+    update.step(objective)
+    of_the_episode = np.random.default_rng([3, 0]).standard_normal(5)
+    assert not np.allclose(tried[0], of_the_episode)
 
 
 # Random search
@@ -138,6 +155,21 @@ def test_random_search_starts_at_the_first_values_and_never_gets_worse():
     assert values == sorted(values, reverse=True)
     assert update.settings == {"max_depth": 3, "min_samples_leaf": 2}
     assert tree.get_params() == tree.get_params() | update.settings
+
+
+def test_proposals_are_of_a_stream_of_their_own():
+    tree = DecisionTreeClassifier()
+    update = RandomSearch(tree, {"max_depth": range(1, 1001)}, seed=3)
+    tried = []
+
+    def objective():
+        tried.append(tree.max_depth)
+        return torch.tensor(1.0)
+
+    for _ in range(20):
+        update.step(objective)
+    of_the_episodes = [np.random.default_rng([3, t]).integers(1000) + 1 for t in range(20)]
+    assert sum(a == b for a, b in zip(tried[1::2], of_the_episodes, strict=True)) < 3
 
 
 def test_settings_that_are_no_better_are_not_taken():
@@ -171,12 +203,43 @@ def test_an_empty_table_is_refused(table):
         RandomSearch(DecisionTreeClassifier(), table)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"table": {"criterion": "gini"}},
+            "the values of criterion are 'gini'; they need to be a list",
+        ),
+        ({"table": TABLE, "seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RandomSearch(DecisionTreeClassifier(), **options)
+
+
+def test_values_of_a_table_may_be_an_array():
+    tree = DecisionTreeClassifier()
+    assert RandomSearch(tree, {"max_depth": np.array([3, 1, 2])}).settings == {"max_depth": 3}
+
+
 def test_a_setting_that_the_estimator_lacks_is_refused():
     with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
         RandomSearch(DecisionTreeClassifier(), {"depth": [1]})
 
 
 # In the trainer
+
+
+@pytest.mark.parametrize("differentiates", [True, False])
+def test_only_an_update_that_needs_the_gradient_trains_in_training_mode(pool, differentiates):
+    learner = ml.MetricLearner(ml.backbones.conv4(width=4, seed=0), ml.heads.Prototypical())
+    update = Gradient if differentiates else EvolutionStrategy
+    tasks = ml.ClassificationTasks(pool, n_way=3, n_query=2)
+    before = {name: t.clone() for name, t in learner.backbone.named_buffers()}
+    ml.Trainer(learner, tasks, update=update(learner.parameters()), progress=False).fit(1)
+    moved = [not torch.equal(t, before[name]) for name, t in learner.backbone.named_buffers()]
+    assert moved == [differentiates] * len(moved)
 
 
 def one_minus_f1(scores, y, weight=None):

@@ -150,7 +150,7 @@ class EvolutionStrategy(_Descent):
 
     For directions $\epsilon_j \sim N(0, I)$ in pairs $\pm$ the slope is estimated as
     $\hat g = \frac{1}{n} \sum_{j=1}^n \Delta_j \epsilon_j$ with
-    $\Delta_j = (f(\theta + \sigma \epsilon_j) - f(\theta - \sigma \epsilon_j)) / (2 \sigma)$.
+    $\Delta_j = (J(\theta + \sigma \epsilon_j) - J(\theta - \sigma \epsilon_j)) / (2 \sigma)$.
     The objective is evaluated $2n$ times a step and need not have a gradient: it may be an F1 score or a
     regret. The more parameters, the more pairs it takes.
 
