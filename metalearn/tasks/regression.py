@@ -125,7 +125,7 @@ class FeatureTasks(PoolFamily):
     def __post_init__(self):
         check_pool(self.pool)
         self._settle_whole(n_shot=1, n_query=1)
-        self._settle("features", torch.as_tensor(self.features).double())
+        self._settle("features", torch.as_tensor(self.features, dtype=torch.float64).contiguous())
         shape = list(self.features.shape)
         if len(shape) != 2 or shape[0] != len(self.pool):
             raise ValueError(

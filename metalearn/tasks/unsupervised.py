@@ -24,7 +24,7 @@ class ViewTasks(Family):
     """Episodes without labels: each class is one picture, its examples are deformed views of it.
 
     An episode draws N different pictures. The first support example of a class is the picture itself, all
-    other examples are views of it. The pool's labels are never read.
+    other examples are views of it. Queries come in random order. The pool's labels are never read.
 
     Args:
         pool: uint8 pictures to draw from.
@@ -70,26 +70,26 @@ class ViewTasks(Family):
                 f"the pool has {len(self.pool)} pictures; {self.n_way}-way needs {self.n_way}"
             )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of the pictures [n_way], and the examples of support and query."""
-        rows = torch.from_numpy(rng.choice(len(self.pool), self.n_way, replace=False))
-        support, query = (
-            self.pool.take(rows).repeat_interleave(n, dim=0) for n in (self.n_shot, self.n_query)
-        )
+    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Rows, labels and pictures of the support set, and of the queries."""
+        pictures = torch.from_numpy(rng.choice(len(self.pool), self.n_way, replace=False))
+        classes = np.arange(self.n_way)
+        support_y = torch.from_numpy(classes.repeat(self.n_shot))
+        query_y = torch.from_numpy(rng.permutation(classes.repeat(self.n_query)))
+        support_rows, query_rows = pictures[support_y], pictures[query_y]
+        support, query = self.pool.take(support_rows), self.pool.take(query_rows)
         further = torch.arange(len(support)) % self.n_shot > 0
         support[further] = deform(support[further], rng, self.strength)
-        return rows, support, deform(query, rng, self.strength)
+        query = deform(query, rng, self.strength)
+        return support_rows, support_y, support, query_rows, query_y, query
 
-    def _stacked(self, drawn: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
-        rows, support, query = map(torch.stack, zip(*drawn, strict=True))
-        classes = torch.arange(self.n_way).expand(len(drawn), -1)
-
-        def examples(x: Tensor, n: int) -> Examples:
-            y = classes.repeat_interleave(n, dim=1)
-            return Examples(x, y, torch.ones(y.shape), rows.repeat_interleave(n, dim=1))
-
-        n_way = torch.full((len(drawn),), self.n_way)
-        return Batch(examples(support, self.n_shot), examples(query, self.n_query), n_way)
+    def _stacked(self, drawn: list[tuple[Tensor, ...]]) -> Batch:
+        rows, y, x, query_rows, query_y, query_x = map(torch.stack, zip(*drawn, strict=True))
+        return Batch(
+            support=Examples(x, y, torch.ones(y.shape), rows),
+            query=Examples(query_x, query_y, torch.ones(query_y.shape), query_rows),
+            n_way=torch.full((len(drawn),), self.n_way),
+        )
 
 
 def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
