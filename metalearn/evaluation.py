@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from . import metrics
+from ._checks import whole
 from ._naming import name_of, plain
 from .models.learner import MetricLearner
 from .tasks import Batch, Tasks
@@ -133,8 +134,7 @@ def evaluate(
 
     Derived in chapter 5, *Evaluate*.
     """
-    if episodes < 2:
-        raise ValueError(f"episodes is {episodes}; an interval needs at least 2")
+    episodes = whole("episodes", episodes, at_least=2)
     device = learner.device
     identity = tasks.identity
     first = tasks.batch([0])

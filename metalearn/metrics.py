@@ -211,7 +211,7 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
     """
     _check_shape("mean_squared_error", scores, y)
     errors = (scores - y).square().mean(-1)
-    return _mean(errors, errors.new_ones(errors.shape) if weight is None else weight)
+    return _mean(errors, _weight(y[..., 0], weight))
 
 
 @metric(higher_is_better=False)
@@ -240,7 +240,7 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     _check_shape("regret", scores, y)
     taken = y.gather(-1, scores.argmax(-1, keepdim=True))[..., 0]
     missed = y.amax(-1) - taken
-    return _mean(missed, missed.new_ones(missed.shape) if weight is None else weight)
+    return _mean(missed, _weight(y[..., 0], weight))
 
 
 def default(y: Tensor) -> Metric:
@@ -286,7 +286,12 @@ def _counts(
 
 
 def _weight(y: Tensor, weight: Tensor | None) -> Tensor:
-    return (y != PADDING).float() if weight is None else weight
+    """The weight [B, Q]; without one, 1 for real targets, and 0 for the class -100."""
+    if weight is None:
+        return torch.ones_like(y) if y.is_floating_point() else (y != PADDING).float()
+    if weight.shape != y.shape:
+        raise ValueError(f"weight has shape {list(weight.shape)}; it needs {list(y.shape)}")
+    return weight
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

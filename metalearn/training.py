@@ -134,10 +134,10 @@ class Trainer:
         validation_episodes = whole("validation_episodes", validation_episodes, at_least=2)
         if precision not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"precision is {precision!r}; it is 'auto', 'bfloat16' or 'float32'")
-        if patience is not None and (validation is None or patience < 1):
-            raise ValueError(
-                f"patience is {patience}; it needs to be at least 1, and validation tasks"
-            )
+        if patience is not None and validation is None:
+            raise ValueError(f"patience is {patience}; it needs validation tasks")
+        if patience is not None:
+            patience = whole("patience", patience)
         if metric is None:
             metric = metrics.default(tasks.batch([0]).query.y)
         if not hasattr(plain(metric), "higher_is_better"):

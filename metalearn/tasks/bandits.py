@@ -76,7 +76,8 @@ class BanditTasks(PoolFamily):
         >>> tasks.batch(range(8)).support.y.shape
         torch.Size([8, 10, 3])
 
-    Langford, Zhang (2007), https://papers.nips.cc/paper/3178-the-epoch-greedy-algorithm-for-contextual-multi-armed-bandits.
+    Langford, Zhang (2007),
+    https://papers.nips.cc/paper_files/paper/2007/hash/4b04a686b0ad13dce35fa99fa4161c65-Abstract.html.
     Derived in chapter 3, *Select a task*.
     """
 

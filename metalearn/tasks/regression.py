@@ -66,7 +66,7 @@ class CurveTasks(Family):
         self._settle_whole(n_shot=1, n_query=1)
         for name in ("amplitude", "phase"):
             value = getattr(self, name)
-            ends = tuple(map(float, value)) if isinstance(value, Sequence) else ()
+            ends = tuple(map(float, value)) if isinstance(value, Sequence | np.ndarray) else ()
             if len(ends) != 2 or not -math.inf < ends[0] <= ends[1] < math.inf:
                 raise ValueError(f"{name} is {value!r}; it needs to be (least, most)")
             self._settle(name, ends)
@@ -125,7 +125,7 @@ class FeatureTasks(PoolFamily):
     def __post_init__(self):
         check_pool(self.pool)
         self._settle_whole(n_shot=1, n_query=1)
-        self._settle("features", torch.as_tensor(self.features, dtype=torch.float64).contiguous())
+        self._settle("features", torch.from_numpy(np.array(self.features, np.float64, order="C")))
         shape = list(self.features.shape)
         if len(shape) != 2 or shape[0] != len(self.pool):
             raise ValueError(

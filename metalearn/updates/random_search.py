@@ -44,7 +44,7 @@ class RandomSearch:
     differentiates = False
 
     def __init__(self, estimator: Any, table: Mapping[str, Sequence[Any]], seed: int = 0):
-        if not table or not all(table.values()):
+        if not table or not all(len(values) for values in table.values()):
             raise ValueError("the table needs at least one setting, and values for each")
         for name, values in table.items():
             if isinstance(values, str):
