@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from . import metrics
 from ._checks import whole
 from ._naming import name_of, plain
-from .models.learner import MetricLearner
+from .models.learner import MetricLearner, evaluation_mode
 from .tasks import Batch, Tasks
 
 NORMAL_95 = 1.96
@@ -220,18 +218,6 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
-
-
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, and afterwards every part in the mode it was in."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def _batches(tasks: Tasks, episodes: int) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ The style is made for a phone: a figure is 5 inches wide with text of 11 points,
 and Ito) differ in brightness too, so that they can be told apart by every eye and in grey.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -150,13 +150,17 @@ def training(history: History, ax: Axes | None = None) -> Axes:
 
 
 def scores(
-    reports: Mapping[str, Report], guess: float | None = None, ax: Axes | None = None
+    reports: Mapping[str, Report],
+    guess: float | None = None,
+    chance: float | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """A dot with its 95 % interval for each report, top to bottom, and the reader's guess.
+    """A dot with its 95 % interval for each report, top to bottom, the reader's guess and chance.
 
     Args:
         reports: by the label to print.
         guess: a value of the metric that the reader predicted, in the metric's unit (0 to 1).
+        chance: what blind guessing scores; with it the axis goes from 0 to 1, or 100 %.
         ax: where to draw.
 
     Derived in chapter 1, *Learning from one example*.
@@ -185,6 +189,17 @@ def scores(
             color=GREY,
         )
     metric = _in_words(next(iter(reports.values())).metric)
+    if chance is not None:
+        ax.axvline(factor * chance, color=RED, linestyle="--")
+        ax.annotate(
+            "chance ",
+            (factor * chance, 0),
+            xycoords=("data", "axes fraction"),
+            ha="right",
+            va="bottom",
+            color=RED,
+        )
+        ax.set_xlim(0, factor)
     ax.set_yticks(range(len(reports)), list(reports))
     ax.set(ylim=(len(reports) - 0.5, -0.5), xlabel=metric + (" (%)" if factor == 100 else ""))
     return ax
@@ -207,6 +222,28 @@ def embeddings(z: Tensor, y: Tensor, names: Sequence[str], ax: Axes | None = Non
         points = plane[y == label]
         ax.plot(*points.mT, MARKERS[label], color=COLOURS[label], markersize=6, label=name)
     ax.set(xticks=[], yticks=[], xlabel="first main direction", ylabel="second main direction")
+    return ax
+
+
+def regions(
+    answer: Callable[[Tensor], Tensor], low: float, high: float, ax: Axes | None = None
+) -> Axes:
+    """A square of the plane, each place in the colour of the class that a rule answers there.
+
+    Args:
+        answer: from points [n, 2] to classes [n] int64.
+        low: where the square begins, on both axes.
+        high: where it ends.
+        ax: where to draw.
+
+    Derived in chapter 4, *Learn a model*.
+    """
+    ax = ax or plt.subplots(figsize=(4, 4))[1]
+    side = torch.linspace(low, high, 200)
+    classes = answer(torch.cartesian_prod(side, side)).view(200, 200).T
+    levels = np.arange(-0.5, int(classes.max()) + 1)
+    ax.contourf(side, side, classes, levels, colors=COLOURS, alpha=0.25)
+    ax.set(aspect="equal", xlim=(low, high), ylim=(low, high))
     return ax
 
 

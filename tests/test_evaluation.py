@@ -242,7 +242,9 @@ def test_a_learner_that_gives_nan_has_no_score(tasks, episodes):
 
 
 def test_one_episode_gives_no_interval(learner, tasks):
-    with pytest.raises(ValueError, match="episodes is 1; it needs to be a whole number of at least 2"):
+    with pytest.raises(
+        ValueError, match="episodes is 1; it needs to be a whole number of at least 2"
+    ):
         evaluate(learner, tasks, episodes=1)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -150,8 +152,11 @@ class MetricLearner(nn.Module):
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def embed_pool(self, pool: Pool) -> Pool:
-        """The pool with embeddings, in float32 and on the CPU, in the place of its examples."""
-        with torch.inference_mode():
+        """The pool with embeddings in the place of its examples, made in evaluation mode.
+
+        They are float32 and on the CPU.
+        """
+        with evaluation_mode(self), torch.inference_mode():
             parts = torch.arange(len(pool)).split(1024)
             z = [self.embed(pool.take(part)[None].to(self.device))[0].cpu() for part in parts]
             return pool.with_embeddings(torch.cat(z).float())
@@ -245,6 +250,18 @@ class MetricLearner(nn.Module):
         for i, part in enumerate(parts):
             z[i::n_passes] = part
         return z
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and afterwards every part in the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def _check_shapes(support: Examples) -> None:

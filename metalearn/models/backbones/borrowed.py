@@ -34,7 +34,7 @@ class Identity(nn.Module):
 
 
 class Torchvision(nn.Module):
-    """Any of torchvision's classification networks, without its last layer.
+    """Any of torchvision's classification networks that ends in a linear layer, without that layer.
 
     Grey pictures are repeated in three channels. Pictures are used at the size they have: for weights that
     were trained at 224 pixels, `pool.resize(224)` first. Networks with dropout draw from torch's global

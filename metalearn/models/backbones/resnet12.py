@@ -117,15 +117,15 @@ class DropBlock(nn.Module):
     r"""Dropout of whole squares: in training, part of each map is set to zero and the rest scaled up.
 
     Each place that can be the corner of a square is drawn with probability
-    $\gamma = r \, \frac{h w}{b^2 (h - b + 1)(w - b + 1)}$ for maps of $h \times w$ and squares of side
-    $b$, so that about a part $r$ is left out. Squares are not larger than the map. In evaluation mode
-    maps pass unchanged.
+    $q = r \, \frac{h w}{s^2 (h - s + 1)(w - s + 1)}$ for maps of $h \times w$ and squares of side $s$, so
+    that about a part $r$ is left out. Squares are not larger than the map. In evaluation mode maps pass
+    unchanged.
 
     Ghiasi, Lin, Le (2018), https://arxiv.org/abs/1810.12890
 
     Args:
         rate: $r$, the part that is left out, 0 to below 1.
-        size: $b$
+        size: $s$
         seed: decides what is left out, together with the number of the pass, which is kept with the
             weights: a training that is resumed goes on as it would have.
 
@@ -153,9 +153,9 @@ class DropBlock(nn.Module):
         height, width = maps.shape[-2:]
         side = min(self.size, height, width)
         corners = (*maps.shape[:2], height - side + 1, width - side + 1)
-        gamma = self.rate * height * width / (side**2 * corners[2] * corners[3])
+        chance = self.rate * height * width / (side**2 * corners[2] * corners[3])
         draws = torch.rand(corners, device=maps.device, generator=self._generator(maps.device))
-        dropped = F.max_pool2d(F.pad((draws < gamma).float(), [side - 1] * 4), side, stride=1)
+        dropped = F.max_pool2d(F.pad((draws < chance).float(), [side - 1] * 4), side, stride=1)
         kept = 1 - dropped
         self.passes += 1
         return maps * (kept * kept.numel() / kept.sum().clamp(min=1)).to(maps.dtype)
