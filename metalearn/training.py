@@ -216,10 +216,9 @@ class Trainer:
 
     def _step(self, progress: float) -> float:
         """The four steps of metric-based meta-learning, once."""
-        start = self.history.steps * self.batch_size
-        batch = self.tasks.batch(range(start, start + self.batch_size)).to(
-            self.learner.device
-        )  # 1 select
+        first = self.history.steps * self.batch_size
+        episodes = range(first, first + self.batch_size)
+        batch = self.tasks.batch(episodes).to(self.learner.device)  # 1 select
         self.learner.train(self.update.differentiates)
 
         def objective() -> Tensor:
