@@ -125,7 +125,10 @@ class FeatureTasks(PoolFamily):
     def __post_init__(self):
         check_pool(self.pool)
         self._settle_whole(n_shot=1, n_query=1)
-        self._settle("features", torch.from_numpy(np.array(self.features, np.float64, order="C")))
+        raw = self.features
+        if not isinstance(raw, Tensor):
+            raw = torch.from_numpy(np.array(raw, np.float64, order="C"))
+        self._settle("features", raw.double().contiguous())
         shape = list(self.features.shape)
         if len(shape) != 2 or shape[0] != len(self.pool):
             raise ValueError(
