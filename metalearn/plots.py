@@ -179,26 +179,10 @@ def scores(
             label=label,
         )
     if guess is not None:
-        ax.axvline(factor * guess, color=GREY, linestyle=":", label="your guess")
-        ax.annotate(
-            "your guess",
-            (factor * guess, 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="bottom",
-            color=GREY,
-        )
+        _marked(ax, factor * guess, "your guess", color=GREY, linestyle=":", height=1, ha="center")
     metric = _in_words(next(iter(reports.values())).metric)
     if chance is not None:
-        ax.axvline(factor * chance, color=RED, linestyle="--")
-        ax.annotate(
-            "chance ",
-            (factor * chance, 0),
-            xycoords=("data", "axes fraction"),
-            ha="right",
-            va="bottom",
-            color=RED,
-        )
+        _marked(ax, factor * chance, "chance ", color=RED, linestyle="--", height=0, ha="right")
         ax.set_xlim(0, factor)
     ax.set_yticks(range(len(reports)), list(reports))
     ax.set(ylim=(len(reports) - 0.5, -0.5), xlabel=metric + (" (%)" if factor == 100 else ""))
@@ -254,6 +238,15 @@ def main_plane(z: Tensor) -> Tensor:
     """
     centred = (z - z.mean(0)).double()
     return centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].mT
+
+
+def _marked(
+    ax: Axes, x: float, words: str, color: str, linestyle: str, height: float, ha: str
+) -> None:
+    """A vertical line with words at this height of the axes, 0 to 1."""
+    ax.axvline(x, color=color, linestyle=linestyle, label=words.strip())
+    place = {"xycoords": ("data", "axes fraction"), "ha": ha, "va": "bottom"}
+    ax.annotate(words, (x, height), color=color, **place)
 
 
 def _in_words(metric: str) -> str:

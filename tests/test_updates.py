@@ -292,20 +292,25 @@ def test_settings_that_validated_best_are_the_ones_at_the_end():
     assert again.mean == history.best == max(history.validation)
 
 
+def stop(trainer, after, of):
+    """Train, and stop after some steps as Ctrl-C does."""
+    step = trainer.update.step
+
+    def interrupted(objective, progress):
+        if trainer.history.steps == after:
+            raise KeyboardInterrupt
+        return step(objective, progress)
+
+    trainer.update.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(of)
+
+
 def test_a_search_in_the_trainer_is_resumed(tmp_path):
     whole = forest_trainer(tmp_path / "whole")
     whole.fit(10)
     stopped = forest_trainer(tmp_path / "stopped")
-    step = stopped.update.step
-
-    def interrupted(objective, progress):
-        if stopped.history.steps == 5:
-            raise KeyboardInterrupt
-        return step(objective, progress)
-
-    stopped.update.step = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit(10)
+    stop(stopped, after=5, of=10)
     again = forest_trainer(tmp_path / "stopped")
     assert again.fit(10, resume=True).loss == whole.history.loss
     assert again.update.settings == whole.update.settings
@@ -330,14 +335,5 @@ def test_an_evolution_strategy_in_the_trainer_is_resumed(tmp_path):
     whole = trainer(tmp_path / "whole")
     whole.fit(6)
     stopped = trainer(tmp_path / "stopped")
-    step = stopped.update.step
-
-    def interrupted(objective, progress):
-        if stopped.history.steps == 3:
-            raise KeyboardInterrupt
-        return step(objective, progress)
-
-    stopped.update.step = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit(6)
+    stop(stopped, after=3, of=6)
     assert trainer(tmp_path / "stopped").fit(6, resume=True).loss == whole.history.loss
