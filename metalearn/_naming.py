@@ -21,3 +21,13 @@ def name_of(function: Callable) -> str:
         options += [f"{name}={value!r}" for name, value in function.keywords.items()]
         return f"{name_of(function.func)}({', '.join(options)})"
     return getattr(function, "__name__", repr(function))
+
+
+def in_words(metric: str) -> str:
+    """A metric's name as people write it.
+
+    Example:
+        >>> in_words("macro_f1")
+        'macro F1'
+    """
+    return metric.replace("_", " ").replace("f1", "F1")

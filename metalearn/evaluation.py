@@ -9,7 +9,7 @@ import torch
 
 from . import metrics
 from ._checks import whole
-from ._naming import name_of, plain
+from ._naming import in_words, name_of, plain
 from .models.learner import MetricLearner, evaluation_mode
 from .tasks import Batch, Tasks
 
@@ -206,7 +206,7 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
     rows = [
         [
             f"{first.episodes:,} episodes",
-            first.metric.replace("_", " ").replace("f1", "F1") + unit,
+            in_words(first.metric) + unit,
             against,
         ]
     ]

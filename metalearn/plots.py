@@ -13,6 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from ._naming import in_words
 from .evaluation import Report
 from .tasks import Batch
 from .training import History
@@ -143,7 +144,7 @@ def training(history: History, ax: Axes | None = None) -> Axes:
     if history.validation:
         right = ax.twinx()
         right.plot(history.validated_at, history.validation, "o-", color=ORANGE, markersize=5)
-        right.set_ylabel(f"validation {_in_words(history.metric)}", color="#a66f00")
+        right.set_ylabel(f"validation {in_words(history.metric)}", color="#a66f00")
         right.set_ylim(None, 1 if max(history.validation) <= 1 else None)
         right.grid(False)
     return ax
@@ -180,7 +181,7 @@ def scores(
         )
     if guess is not None:
         _marked(ax, factor * guess, "your guess", color=GREY, linestyle=":", height=1, ha="center")
-    metric = _in_words(next(iter(reports.values())).metric)
+    metric = in_words(next(iter(reports.values())).metric)
     if chance is not None:
         _marked(ax, factor * chance, "chance ", color=RED, linestyle="--", height=0, ha="right")
         ax.set_xlim(0, factor)
@@ -247,8 +248,3 @@ def _marked(
     ax.axvline(x, color=color, linestyle=linestyle, label=words.strip())
     place = {"xycoords": ("data", "axes fraction"), "ha": ha, "va": "bottom"}
     ax.annotate(words, (x, height), color=color, **place)
-
-
-def _in_words(metric: str) -> str:
-    """A metric's name as an axis has it: "macro F1"."""
-    return metric.replace("_", " ").replace("f1", "F1")

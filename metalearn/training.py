@@ -79,7 +79,7 @@ class Trainer:
     """Trains a learner on the episodes of a family of tasks.
 
     Step t trains on episodes tB to tB + B - 1, so that a training is decided by its settings alone. With
-    `validation`, the learner ends with the weights that validated best.
+    `validation`, learner and update end as they were when they validated best.
 
     Args:
         learner: what to train; it is changed in place and stays on its device.

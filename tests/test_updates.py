@@ -19,12 +19,11 @@ def bowl(seed=0, **options):
 
 
 def test_slope_is_the_gradient_on_average():
-    a, b, update, f = bowl(pairs=2000, spread=0.01, lr=1.0, optimiser=torch.optim.SGD)
-    f().backward()
-    gradients = [p.grad.clone() for p in (a, b)]
-    update.step(f)
-    for p, gradient in zip((a, b), gradients, strict=True):
-        torch.testing.assert_close(-p.detach(), gradient, rtol=0.2, atol=2)
+    """At 2,000 pairs the error of a component is about 0.12, the gradient's components are 2 and -2."""
+    a, b, update, _ = bowl(pairs=2000, spread=0.01, lr=1.0, optimiser=torch.optim.SGD)
+    update.step(lambda: (a - 1).square().sum() + (b + 1).square().sum())
+    torch.testing.assert_close(a.detach(), torch.full((3,), 2.0), rtol=0, atol=0.5)
+    torch.testing.assert_close(b.detach(), torch.full((2, 2), -2.0), rtol=0, atol=0.5)
 
 
 def test_one_pair_by_hand():

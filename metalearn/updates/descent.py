@@ -24,6 +24,8 @@ class _Descent(ABC):
         differentiates: whether it needs the objective's gradient, or compares values only.
     """
 
+    differentiates: bool
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -49,8 +51,6 @@ class _Descent(ABC):
             f"{type(self).__name__}({type(self.optimiser).__name__}, lr={self.lr}, "
             f"{name_of(self.schedule)}, clip={self.clip}{options})"
         )
-
-    differentiates: bool
 
     @abstractmethod
     def _slope(self, objective: Objective) -> float:
