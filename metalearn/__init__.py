@@ -6,9 +6,10 @@ loop that joins them, `evaluation` the honest score, `data` what tasks are drawn
 
 from importlib import import_module
 
-from . import metrics, tasks, updates
+from . import losses, metrics, tasks, updates
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate, table
+from .history import History
 from .models import Estimator, MetricLearner, backbones, distances, heads, model_card, pretrained
 from .tasks import (
     BanditTasks,
@@ -19,7 +20,7 @@ from .tasks import (
     FeatureTasks,
     ViewTasks,
 )
-from .training import History, Trainer
+from .training import Trainer
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "evaluate",
     "heads",
     "load_pool",
+    "losses",
     "metrics",
     "model_card",
     "plots",

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import whole
+from ._scores import check_classes, check_shape, mean_of, n_queries, weight_of
 from .tasks.episode import PADDING
 
 Metric = Callable[..., Tensor]
@@ -54,8 +55,8 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Derived in chapter 5, *Evaluate*.
     """
-    _check_classes("accuracy", scores, y)
-    return _mean((scores.argmax(-1) == y).float(), _weight(y, weight))
+    check_classes("accuracy", scores, y)
+    return mean_of((scores.argmax(-1) == y).float(), weight_of(y, weight))
 
 
 @metric(higher_is_better=True, percent=True)
@@ -85,7 +86,7 @@ def balanced_accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -
     """
     hits, missed, _ = _counts("balanced_accuracy", scores, y, weight)
     asked = hits + missed
-    return _mean(hits / torch.where(asked > 0, asked, 1), (asked > 0).float())
+    return mean_of(hits / torch.where(asked > 0, asked, 1), (asked > 0).float())
 
 
 @metric(higher_is_better=True, percent=True)
@@ -116,7 +117,7 @@ def macro_f1(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     hits, missed, wrong = _counts("macro_f1", scores, y, weight)
     seen = 2 * hits + missed + wrong
-    return _mean(2 * hits / torch.where(seen > 0, seen, 1), (seen > 0).float())
+    return mean_of(2 * hits / torch.where(seen > 0, seen, 1), (seen > 0).float())
 
 
 @metric(higher_is_better=False)
@@ -141,9 +142,9 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
 
     Derived in chapter 10, *Prototypical networks*.
     """
-    _check_classes("negative_log_likelihood", scores, y)
+    check_classes("negative_log_likelihood", scores, y)
     losses = F.cross_entropy(scores.mT, y, reduction="none", ignore_index=PADDING)
-    return _mean(losses, _weight(y, weight))
+    return mean_of(losses, weight_of(y, weight))
 
 
 @metric(higher_is_better=False, percent=True)
@@ -178,14 +179,14 @@ def calibration_error(
 
     Derived in chapter 5, *Evaluate*.
     """
-    _check_classes("calibration_error", scores, y)
+    check_classes("calibration_error", scores, y)
     bins = whole("bins", bins)
-    weight = _weight(y, weight)
+    weight = weight_of(y, weight)
     probability, answer = scores.softmax(-1).max(-1)
     gap = weight * ((answer == y).float() - probability)
     upper = (probability * bins - ROUNDING).ceil().long().clamp(1, bins)
     bin_of = F.one_hot(upper - 1, bins)
-    return (gap[..., None] * bin_of).sum(1).abs().sum(-1) / _n_queries(weight)
+    return (gap[..., None] * bin_of).sum(1).abs().sum(-1) / n_queries(weight)
 
 
 @metric(higher_is_better=False)
@@ -209,9 +210,9 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
 
     Derived in chapter 5, *Evaluate*.
     """
-    _check_shape("mean_squared_error", scores, y)
+    check_shape("mean_squared_error", scores, y)
     errors = (scores - y).square().mean(-1)
-    return _mean(errors, _weight(y[..., 0], weight))
+    return mean_of(errors, weight_of(y[..., 0], weight))
 
 
 @metric(higher_is_better=False)
@@ -237,10 +238,10 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     if not y.is_floating_point():
         raise ValueError("regret needs the reward of each arm, real numbers [B, Q, A]")
-    _check_shape("regret", scores, y)
+    check_shape("regret", scores, y)
     taken = y.gather(-1, scores.argmax(-1, keepdim=True))[..., 0]
     missed = y.amax(-1) - taken
-    return _mean(missed, _weight(y[..., 0], weight))
+    return mean_of(missed, weight_of(y[..., 0], weight))
 
 
 def default(y: Tensor) -> Metric:
@@ -251,56 +252,13 @@ def default(y: Tensor) -> Metric:
     return mean_squared_error if y.is_floating_point() else accuracy
 
 
-def _check_classes(name: str, scores: Tensor, y: Tensor) -> None:
-    if y.is_floating_point():
-        raise ValueError(f"{name} needs classes (int64); real targets have mean_squared_error")
-    if scores.dim() != 3 or scores.shape[:2] != y.shape:
-        raise ValueError(
-            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs [B, Q, N] "
-            "and [B, Q]"
-        )
-    unknown = y[(y != PADDING) & ((y < 0) | (y >= scores.shape[-1]))]
-    if len(unknown):
-        raise ValueError(
-            f"y holds class {unknown[0]}; the scores are of {scores.shape[-1]} classes"
-        )
-
-
-def _check_shape(name: str, scores: Tensor, y: Tensor) -> None:
-    if scores.shape != y.shape:
-        raise ValueError(
-            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs the same"
-        )
-
-
 def _counts(
     name: str, scores: Tensor, y: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each class [B, N]: queries that were found, missed, and wrongly given to it."""
-    _check_classes(name, scores, y)
-    weight, n_classes = _weight(y, weight)[..., None], scores.shape[-1]
+    check_classes(name, scores, y)
+    weight, n_classes = weight_of(y, weight)[..., None], scores.shape[-1]
     asked = weight * F.one_hot(y.clamp(min=0), n_classes)
     answered = weight * F.one_hot(scores.argmax(-1), n_classes)
     hits = asked * answered
     return hits.sum(1), (asked - hits).sum(1), (answered - hits).sum(1)
-
-
-def _weight(y: Tensor, weight: Tensor | None) -> Tensor:
-    """The weight [B, Q]; without one, 1 for real targets, and 0 for the class -100."""
-    if weight is None:
-        return torch.ones_like(y) if y.is_floating_point() else (y != PADDING).float()
-    if weight.shape != y.shape:
-        raise ValueError(f"weight has shape {list(weight.shape)}; it needs {list(y.shape)}")
-    return weight
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum(1) / _n_queries(weight)
-
-
-def _n_queries(weight: Tensor) -> Tensor:
-    """How many real queries each episode has, [B]."""
-    total = weight.sum(1)
-    if not (total > 0).all():
-        raise ValueError("an episode has no queries: all its weights are 0")
-    return total

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import metrics
+from . import losses, metrics
 from ._checks import whole
 from ._naming import name_of, plain
 from .checkpoint import Checkpoint
 from .evaluation import evaluate
 from .files import save_tensors, writable_folder
+from .history import History
 from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
 from .tasks import Tasks
@@ -36,43 +37,6 @@ class Update(Protocol):
     def step(self, objective: Callable[[], Tensor], progress: float) -> float: ...
     def state_tensors(self) -> dict[str, Tensor]: ...
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None: ...
-
-
-@dataclass
-class History:
-    """What happened in training.
-
-    Attributes:
-        loss: the objective's value at each step, before its update.
-        validated_at: after how many steps the learner was validated.
-        validation: the mean score each time.
-        best: the best of these.
-        best_step: after how many steps it was measured.
-        seconds: spent in training, validations included.
-        metric: what validation measures.
-
-    Derived in chapter 6, *Update*.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validated_at: list[int] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    best: float | None = None
-    best_step: int = 0
-    seconds: float = 0.0
-    metric: str = ""
-
-    @property
-    def steps(self) -> int:
-        """How many steps were made."""
-        return len(self.loss)
-
-
-def default_loss(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-    """[B]: cross-entropy for classes, mean squared error for real targets."""
-    if y.is_floating_point():
-        return metrics.mean_squared_error(scores, y, weight)
-    return metrics.negative_log_likelihood(scores, y, weight)
 
 
 class Trainer:
@@ -120,7 +84,7 @@ class Trainer:
         *,
         batch_size: int = 1,
         update: Update | None = None,
-        loss: metrics.Metric = default_loss,
+        loss: metrics.Metric = losses.default,
         metric: metrics.Metric | None = None,
         validate_every: int = 100,
         validation_episodes: int = 200,

@@ -1,5 +1,7 @@
 """What every metric head keeps to, and each head against an oracle."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,37 @@ def episodes(seed=0, shots=SHOTS, n_query=7, dtype=torch.float64):
     return z_support, targets, z_support.new_ones(B, len(y)), z_query, z_query.new_ones(B, n_query)
 
 
+VARIANTS = [(name, {}) for name in heads.names()] + [
+    ("prototypical", {"distance": "euclidean"}),
+    ("prototypical", {"distance": "manhattan"}),
+    ("prototypical", {"distance": "cosine", "learn_scale": True}),
+    ("prototypical", {"centre": "support", "normalise": True}),
+    ("prototypical", {"centre": [0.1] * D, "normalise": True}),
+    ("matching", {"distance": "squared_euclidean"}),
+    ("matching", {"context_steps": 2, "learn_scale": True}),
+    ("feat", {"learn_scale": True}),
+    ("soft_k_means", {"use_queries": False}),
+    ("label_propagation", {"neighbours": 3}),
+    ("sinkhorn", {"balance": 0.5}),
+    ("sinkhorn", {"balance": 1.0}),
+    ("information_maximisation", {"balance": 1.0}),
+]
+
+
+def made(name, n_features=D, **options):
+    """A head in evaluation mode, of float64; its options, and the number of features if it asks for it."""
+    if "n_features" in inspect.signature(type(heads.create(name))).parameters:
+        options["n_features"] = n_features
+    if name == "support_vector":
+        options.setdefault("tolerance", 1e-13)
+    return heads.create(name, **options).double().eval()
+
+
+def label(variant):
+    name, options = variant
+    return " ".join([name, *(f"{key}={value}" for key, value in options.items())])
+
+
 def scores(head, z_support, targets, weight, z_query, weight_query):
     return head.score(head.fit(z_support, targets, weight), z_query, weight_query)
 
@@ -31,9 +64,10 @@ def close(a, b):
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.fixture(params=heads.names())
+@pytest.fixture(params=VARIANTS, ids=label)
 def head(request):
-    return heads.create(request.param).double()
+    name, options = request.param
+    return made(name, **options)
 
 
 def test_many_episodes_at_once_equal_one_by_one(head):

@@ -3,7 +3,7 @@
 Each compares every query with every centre of its own episode, [B, Q, D], [B, N, D] -> [B, Q, N].
 """
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from .._registry import Registry
@@ -23,16 +23,57 @@ def squared_euclidean(z_query: Tensor, centres: Tensor) -> Tensor:
         [B, Q, N]
 
     Example:
-        >>> import torch
         >>> squared_euclidean(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
         tensor([[[ 0., 25.]]])
 
-    Derived in chapter 10, *Prototypical networks*.
+    Derived in chapter 7, *Distances*.
     """
     origin = centres[:, :1]
     z, c = z_query - origin, centres - origin
     norms = z.square().sum(-1)[:, :, None] + c.square().sum(-1)[:, None, :]
     return (norms - 2 * z @ c.mT).clamp(min=0)
+
+
+def euclidean(z_query: Tensor, centres: Tensor) -> Tensor:
+    r"""The Euclidean distance, $d(z, c) = \sqrt{\sum_i (z_i - c_i)^2}$.
+
+    Its gradient has length 1 everywhere but at distance 0, where it has none; 0 is taken there.
+
+    Args:
+        z_query: [B, Q, D]
+        centres: [B, N, D]
+
+    Returns:
+        [B, Q, N]
+
+    Example:
+        >>> euclidean(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
+        tensor([[[0., 5.]]])
+
+    Derived in chapter 7, *Distances*.
+    """
+    squared = squared_euclidean(z_query, centres)
+    apart = squared > 0
+    return torch.where(apart, squared.where(apart, 1).sqrt(), 0)
+
+
+def manhattan(z_query: Tensor, centres: Tensor) -> Tensor:
+    r"""The Manhattan distance, $d(z, c) = \sum_i |z_i - c_i|$.
+
+    Args:
+        z_query: [B, Q, D]
+        centres: [B, N, D]
+
+    Returns:
+        [B, Q, N]
+
+    Example:
+        >>> manhattan(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
+        tensor([[[0., 7.]]])
+
+    Derived in chapter 7, *Distances*.
+    """
+    return torch.cdist(z_query, centres, p=1)
 
 
 def cosine(z_query: Tensor, centres: Tensor) -> Tensor:
@@ -48,14 +89,65 @@ def cosine(z_query: Tensor, centres: Tensor) -> Tensor:
         [B, Q, N]
 
     Example:
-        >>> import torch
         >>> cosine(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[2.0, 0.0], [0.0, 2.0]]]))
         tensor([[[0., 1.]]])
 
-    Derived in chapter 10, *Prototypical networks*.
+    Derived in chapter 7, *Distances*.
     """
-    similarity = F.normalize(z_query, dim=-1) @ F.normalize(centres, dim=-1).mT
-    return (1 - similarity).clamp(min=0)
+    return (1 - unit(z_query) @ unit(centres).mT).clamp(min=0)
 
 
-DISTANCES = Registry("distance", squared_euclidean=squared_euclidean, cosine=cosine)
+def squared_mahalanobis(z_query: Tensor, centres: Tensor, covariance: Tensor) -> Tensor:
+    r"""The squared Mahalanobis distance, $d_k(z, c_k) = (z - c_k)^\top \Sigma_k^{-1} (z - c_k)$.
+
+    With $\Sigma_k = L L^\top$ it is $\|L^{-1} (z - c_k)\|^2$, the squared Euclidean distance after $L^{-1}$
+    has made the class as wide in every direction; computed so, and never negative.
+
+    Mahalanobis (1936), On the generalised distance in statistics.
+
+    Args:
+        z_query: [B, Q, D]
+        centres: [B, N, D]
+        covariance: [B, N, D, D] of each class, or anything that broadcasts to it: [D, D] for one that all
+            share.
+
+    Returns:
+        [B, Q, N]
+
+    Raises:
+        torch.linalg.LinAlgError: a covariance that is not positive definite.
+
+    Example:
+        >>> z, c = torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2)
+        >>> squared_mahalanobis(z, c, covariance=torch.diag(torch.tensor([9.0, 1.0])))  # 9/9 + 16/1
+        tensor([[[17.]]])
+
+    Derived in chapter 7, *Distances*.
+    """
+    apart = z_query[:, None] - centres[:, :, None]  # [B, N, Q, D]
+    L = torch.linalg.cholesky(covariance)
+    whitened = torch.linalg.solve_triangular(L, apart.mT, upper=False)
+    return whitened.square().sum(-2).mT
+
+
+def unit(z: Tensor) -> Tensor:
+    r"""Vectors of length 1 in the same direction, $z / \|z\|$; zero stays zero, with gradient 1.
+
+    Example:
+        >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+
+    Derived in chapter 7, *Distances*.
+    """
+    length = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return z / length.where(length > 0, 1)
+
+
+DISTANCES = Registry(
+    "distance",
+    squared_euclidean=squared_euclidean,
+    euclidean=euclidean,
+    manhattan=manhattan,
+    cosine=cosine,
+)

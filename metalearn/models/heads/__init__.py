@@ -1,22 +1,64 @@
 """Metric heads: one file a method, all under one contract (`Head`)."""
 
 from ..._registry import Registry
+from .cosine_classifier import CosineClassifier
+from .feat import Feat
 from .head import Head
+from .information_maximisation import InformationMaximisation
+from .label_propagation import LabelPropagation
+from .mahalanobis import Mahalanobis
+from .matching import Matching
 from .prototypical import Prototypical
+from .relation import Relation
 from .ridge import Ridge
+from .siamese import Siamese
+from .sinkhorn import Sinkhorn
 from .soft_k_means import SoftKMeans
+from .support_vector import SupportVector
 
-__all__ = ["Head", "Prototypical", "Ridge", "SoftKMeans", "create", "names"]
+__all__ = [
+    "CosineClassifier",
+    "Feat",
+    "Head",
+    "InformationMaximisation",
+    "LabelPropagation",
+    "Mahalanobis",
+    "Matching",
+    "Prototypical",
+    "Relation",
+    "Ridge",
+    "Siamese",
+    "Sinkhorn",
+    "SoftKMeans",
+    "SupportVector",
+    "create",
+    "names",
+]
 
-HEADS = Registry("head", prototypical=Prototypical, ridge=Ridge, soft_k_means=SoftKMeans)
+HEADS = Registry(
+    "head",
+    prototypical=Prototypical,
+    matching=Matching,
+    siamese=Siamese,
+    relation=Relation,
+    mahalanobis=Mahalanobis,
+    feat=Feat,
+    ridge=Ridge,
+    support_vector=SupportVector,
+    cosine_classifier=CosineClassifier,
+    soft_k_means=SoftKMeans,
+    label_propagation=LabelPropagation,
+    sinkhorn=Sinkhorn,
+    information_maximisation=InformationMaximisation,
+)
 
 
 def names() -> list[str]:
     """The names that `create` knows.
 
     Example:
-        >>> names()
-        ['prototypical', 'ridge', 'soft_k_means']
+        >>> names()[:3]
+        ['prototypical', 'matching', 'siamese']
 
     Derived in chapter 4, *Learn a model*.
     """

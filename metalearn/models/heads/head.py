@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 State = Any
+NEVER = -1e30
+"""The logit of what cannot be: no other comes near it, and it is finite, so that gradients are."""
 
 
 class Head(nn.Module, ABC):
@@ -17,7 +19,8 @@ class Head(nn.Module, ABC):
 
     Attributes:
         transductive: whether a query's score may depend on the other queries.
-        regression: whether it takes real targets; all heads take classes.
+        regression: whether it takes real targets; if not, it takes classes.
+        order_matters: whether its answers depend on the order of the support set.
         config: its name and options, from which `create` makes it again.
 
     Derived in chapter 4, *Learn a model*.
@@ -25,6 +28,7 @@ class Head(nn.Module, ABC):
 
     transductive = False
     regression = False
+    order_matters = False
     config: dict[str, Any]
 
     @abstractmethod

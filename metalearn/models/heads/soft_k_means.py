@@ -1,34 +1,15 @@
 """Prototypes refined by examples without labels, the queries among them."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from ..._checks import whole
 from ..distances import squared_euclidean
-from .head import Head, ones_unless, weighted_mean
+from .head import NEVER, weighted_mean
+from .transduction import Known, Transductive
 
 
-class Clusters(NamedTuple):
-    """The state: the labelled examples, the unlabelled ones, and the centres that follow from both.
-
-    Attributes:
-        z: [B, S, D] labelled examples.
-        membership: [B, S, N] which class each belongs to.
-        z_unlabelled: [B, U, D], U may be 0.
-        weight_unlabelled: [B, U]
-        centres: [B, N, D]
-    """
-
-    z: Tensor
-    membership: Tensor
-    z_unlabelled: Tensor
-    weight_unlabelled: Tensor
-    centres: Tensor
-
-
-class SoftKMeans(Head):
+class SoftKMeans(Transductive):
     r"""Prototypes moved by soft k-means: unlabelled examples join the classes they are near.
 
     Starting from the mean of each class, each step gives every unlabelled $\tilde z_j$ the memberships
@@ -66,38 +47,16 @@ class SoftKMeans(Head):
             "steps": self.steps,
             "use_queries": bool(use_queries),
         }
-        self.transductive = use_queries
+        self.transductive = bool(use_queries)
 
-    def fit(
-        self,
-        z_support: Tensor,
-        targets: Tensor,
-        weight: Tensor | None = None,
-        z_unlabelled: Tensor | None = None,
-        weight_unlabelled: Tensor | None = None,
-    ) -> Clusters:
-        membership = ones_unless(weight, z_support)[..., None] * targets
-        if z_unlabelled is None:
-            z_unlabelled = z_support[:, :0]
-        weight_unlabelled = ones_unless(weight_unlabelled, z_unlabelled)
-        centres = self._centres(z_support, membership, z_unlabelled, weight_unlabelled)
-        return Clusters(z_support, membership, z_unlabelled, weight_unlabelled, centres)
-
-    def score(self, state: Clusters, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
-        centres = state.centres
+    def score(self, state: Known, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
+        z_joining, weight_joining = state.z_unlabelled, state.weight_unlabelled
         if self.transductive:
-            z = torch.cat([state.z_unlabelled, z_query], dim=1)
-            weight = torch.cat([state.weight_unlabelled, ones_unless(weight, z_query)], dim=1)
-            centres = self._centres(state.z, state.membership, z, weight)
-        return -squared_euclidean(z_query, centres)
-
-    def _centres(self, z: Tensor, membership: Tensor, z_joining: Tensor, weight: Tensor) -> Tensor:
-        """The centres of labelled z [B, S, D] after some steps in which z_joining [B, U, D] joins."""
-        centres = weighted_mean(z, membership)
-        empty = (membership.sum(1) == 0)[:, None, :]
-        everything = torch.cat([z, z_joining], dim=1)
+            z_joining, weight_joining = state.joined_by(z_query, weight)
+        centres = state.centres
+        everything = torch.cat([state.z, z_joining], dim=1)
         for _ in range(self.steps):
-            closeness = (-squared_euclidean(z_joining, centres)).masked_fill(empty, -torch.inf)
-            joining = weight[..., None] * closeness.softmax(-1)
-            centres = weighted_mean(everything, torch.cat([membership, joining], dim=1))
-        return centres
+            logits = (-squared_euclidean(z_joining, centres)).masked_fill(~state.present, NEVER)
+            joining = weight_joining[..., None] * logits.softmax(-1)
+            centres = weighted_mean(everything, torch.cat([state.membership, joining], dim=1))
+        return -squared_euclidean(z_query, centres)
