@@ -54,7 +54,7 @@ class InformationMaximisation(Transductive):
         certainty: float = 0.1,
         steps: int = 50,
         learning_rate: float = 0.1,
-        scale: float = 7.5,
+        scale: float = 20.0,
     ):
         super().__init__()
         check_positive(certainty=certainty, learning_rate=learning_rate, scale=scale)

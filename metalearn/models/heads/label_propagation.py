@@ -24,7 +24,7 @@ class LabelPropagation(Transductive):
     Args:
         alpha: how much a node listens to its neighbours, above 0 and below 1; the papers take 0.99.
         bandwidth: the $\sigma$ that training starts from, positive.
-        neighbours: how many edges a node keeps; the paper takes 20.
+        neighbours: how many edges each node keeps; the paper takes 20.
 
     Shape:
         as `Head`
@@ -42,7 +42,7 @@ class LabelPropagation(Transductive):
     Derived in chapter 13, *Transductive heads*.
     """
 
-    def __init__(self, alpha: float = 0.99, bandwidth: float = 0.3, neighbours: int = 20):
+    def __init__(self, alpha: float = 0.8, bandwidth: float = 0.3, neighbours: int = 5):
         super().__init__()
         check_positive(alpha=alpha, bandwidth=bandwidth)
         if alpha >= 1:

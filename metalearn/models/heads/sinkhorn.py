@@ -8,7 +8,8 @@ from ..distances import squared_euclidean, unit
 from .head import NEVER, weighted_mean
 from .transduction import Known, Transductive
 
-BALANCING_STEPS = 50
+BALANCING_STEPS = 20
+"""For each position of the centres; the next goes on from where the last ended."""
 
 
 class Sinkhorn(Transductive):
@@ -49,7 +50,7 @@ class Sinkhorn(Transductive):
     """
 
     def __init__(
-        self, balance: float = 0.0, steps: int = 10, rate: float = 0.4, scale: float = 10.0
+        self, balance: float = 0.0, steps: int = 10, rate: float = 0.4, scale: float = 40.0
     ):
         super().__init__()
         check_positive(rate=rate, scale=scale)
@@ -71,22 +72,23 @@ class Sinkhorn(Transductive):
     def score(self, state: Known, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
         z_joining, weight_joining = state.joined_by(unit(z_query), weight)
         everything = torch.cat([state.z, z_joining], dim=1)
-        centres = state.centres
+        centres, f = state.centres, torch.zeros_like(state.centres[..., 0])[:, None]
         for _ in range(self.steps):
-            log_share = self._shared_out(z_joining, centres, weight_joining, state.present)
+            log_share, f = self._shared_out(z_joining, centres, weight_joining, state.present, f)
             joining = weight_joining[..., None] * log_share.exp()
             target = weighted_mean(everything, torch.cat([state.membership, joining], dim=1))
             centres = centres + self.rate * (target - centres)
-        log_share = self._shared_out(z_joining, centres, weight_joining, state.present)
+        log_share, f = self._shared_out(z_joining, centres, weight_joining, state.present, f)
         return log_share[:, -z_query.shape[1] :]
 
-    def _shared_out(self, z: Tensor, centres: Tensor, weight: Tensor, present: Tensor) -> Tensor:
-        """Log P [B, Q, N]: rows sum to 1; with balance 1, real queries are spread evenly over classes."""
+    def _shared_out(
+        self, z: Tensor, centres: Tensor, weight: Tensor, present: Tensor, f: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """log P [B, Q, N], its rows summing to 1, and the f [B, 1, N] that spreads queries over classes."""
         logits = (-self.scale * squared_euclidean(z, centres)).masked_fill(~present, NEVER)
         log_weight = weight.log()[..., None]
         log_even = weight.sum(1)[:, None, None].log() - present.sum(-1, keepdim=True).log()
-        f = torch.zeros_like(logits[:, :1])
         for _ in range(BALANCING_STEPS if self.balance else 0):
             log_received = (log_weight + (logits + f).log_softmax(-1)).logsumexp(1, keepdim=True)
             f = self.balance * (f + log_even - log_received).where(present, 0)
-        return (logits + f).log_softmax(-1)
+        return (logits + f).log_softmax(-1), f
