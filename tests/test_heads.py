@@ -15,12 +15,12 @@ B, N, D = 3, 4, 6
 SHOTS = (1, 3, 2, 1)
 
 
-def episodes(seed=0, shots=SHOTS, n_query=7, dtype=torch.float64):
+def episodes(shots=SHOTS, dtype=torch.float64, n_features=D, n_query=7, seed=0):
     """B episodes with unequal shots: z_support, targets, weight, z_query, query weight."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(len(shots)).repeat_interleave(torch.tensor(shots))
-    z_support = torch.randn(B, len(y), D, generator=generator, dtype=dtype)
-    z_query = torch.randn(B, n_query, D, generator=generator, dtype=dtype)
+    z_support = torch.randn(B, len(y), n_features, generator=generator, dtype=dtype)
+    z_query = torch.randn(B, n_query, n_features, generator=generator, dtype=dtype)
     targets = F.one_hot(y, len(shots)).to(dtype).expand(B, -1, -1)
     return z_support, targets, z_support.new_ones(B, len(y)), z_query, z_query.new_ones(B, n_query)
 
@@ -42,8 +42,9 @@ VARIANTS = [(name, {}) for name in heads.names()] + [
 ]
 
 
-def made(name, n_features=D, **options):
+def made(name, options, n_features=D):
     """A head in evaluation mode, of float64; its options, and the number of features if it asks for it."""
+    options = dict(options)
     if "n_features" in inspect.signature(type(heads.create(name))).parameters:
         options["n_features"] = n_features
     if name == "support_vector":
@@ -66,8 +67,7 @@ def close(a, b):
 
 @pytest.fixture(params=VARIANTS, ids=label)
 def head(request):
-    name, options = request.param
-    return made(name, **options)
+    return made(*request.param)
 
 
 def test_many_episodes_at_once_equal_one_by_one(head):
@@ -148,22 +148,27 @@ def test_answer_depends_on_other_queries_exactly_if_transductive(head):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("case", ["one shot", "equal examples", "zeros"])
-def test_scores_are_finite(head, case, dtype):
-    z, targets, weight, z_query, weight_query = episodes(shots=(1, 1, 1, 1), dtype=dtype)
+@pytest.mark.parametrize("case", ["one shot", "equal examples", "zeros", "large", "512 dimensions"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
+def test_scores_and_gradients_are_finite(variant, case, dtype):
+    n_features = 512 if case == "512 dimensions" else D
+    z, targets, weight, z_query, weight_query = episodes((1, 1, 1, 1), dtype, n_features)
     if case == "equal examples":
         z, z_query = z[:, :1].expand_as(z), z[:, :1].expand_as(z_query)
     if case == "zeros":
         z, z_query = torch.zeros_like(z), torch.zeros_like(z_query)
+    if case == "large":
+        z, z_query = 100 * z, 100 * z_query
     z = z.clone().requires_grad_()
-    result = scores(head.to(dtype), z, targets, weight, z_query, weight_query)
+    head = made(*variant, n_features=n_features).to(dtype)
+    result = scores(head, z, targets, weight, z_query, weight_query)
     result.logsumexp(-1).sum().backward()
     assert result.isfinite().all()
     assert z.grad.isfinite().all()
 
 
 def test_gradients_reach_the_embeddings_and_are_right(head):
-    z, targets, weight, z_query, weight_query = episodes(shots=(1, 2), n_query=3)
+    z, targets, weight, z_query, weight_query = episodes((1, 2), n_query=3)
     assert torch.autograd.gradcheck(
         lambda z, z_query: scores(head, z, targets, weight, z_query, weight_query),
         (z.requires_grad_(), z_query.requires_grad_()),
@@ -171,7 +176,8 @@ def test_gradients_reach_the_embeddings_and_are_right(head):
 
 
 def test_every_parameter_that_asks_for_a_gradient_gets_one(head):
-    scores(head, *episodes())[..., 0].square().sum().backward()
+    z, *rest = episodes()
+    scores(head, z.requires_grad_(), *rest)[..., 0].square().sum().backward()
     asking = {name: p.grad for name, p in head.named_parameters() if p.requires_grad}
     assert all(grad is not None and grad.abs().sum() > 0 for grad in asking.values()), asking
 

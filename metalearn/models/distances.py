@@ -101,7 +101,7 @@ def squared_mahalanobis(z_query: Tensor, centres: Tensor, covariance: Tensor) ->
     r"""The squared Mahalanobis distance, $d_k(z, c_k) = (z - c_k)^\top \Sigma_k^{-1} (z - c_k)$.
 
     With $\Sigma_k = L L^\top$ it is $\|L^{-1} (z - c_k)\|^2$, the squared Euclidean distance after $L^{-1}$
-    has made the class as wide in every direction; computed so, and never negative.
+    has made the class as wide in every direction. Never negative.
 
     Mahalanobis (1936), On the generalised distance in statistics.
 
@@ -124,10 +124,9 @@ def squared_mahalanobis(z_query: Tensor, centres: Tensor, covariance: Tensor) ->
 
     Derived in chapter 7, *Distances*.
     """
+    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     apart = z_query[:, None] - centres[:, :, None]  # [B, N, Q, D]
-    L = torch.linalg.cholesky(covariance)
-    whitened = torch.linalg.solve_triangular(L, apart.mT, upper=False)
-    return whitened.square().sum(-2).mT
+    return ((apart @ precision) * apart).sum(-1).clamp(min=0).mT
 
 
 def unit(z: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..._checks import seed_of, whole
@@ -89,10 +89,22 @@ class Relation(Head):
         """A pair with padding, or with a class that the episode lacks, is not judged; its score is 0."""
         real = (ones_unless(weight, z_query) > 0)[:, :, None] & state.present[:, None]
         episode, query, k = real.nonzero(as_tuple=True)
-        pairs = torch.cat([state.centres[episode, k], z_query[episode, query]], dim=1)
-        maps = pairs if pairs.dim() == 4 else pairs[..., None, None]
-        relation = self.judge(self.compare(maps).mean((2, 3)))[:, 0]
+        first, *rest = self.compare
+        of_centre, of_query = first.weight.chunk(2, dim=1)
+        centres, queries = _filtered(state.centres, of_centre), _filtered(z_query, of_query)
+        maps = (
+            centres[episode, k] + queries[episode, query]
+        )  # first([c, z]), one filtering for many pairs
+        for layer in rest:
+            maps = layer(maps)
+        relation = self.judge(maps.mean((2, 3)))[:, 0]
         return relation.new_zeros(real.shape).masked_scatter(real, relation)
+
+
+def _filtered(z: Tensor, weight: Tensor) -> Tensor:
+    """A convolution of embeddings [B, n, D] or maps [B, n, D, H, W] -> [B, n, width, H, W]."""
+    maps = (z if z.dim() == 5 else z[..., None, None]).flatten(0, 1)
+    return F.conv2d(maps, weight, padding="same").unflatten(0, z.shape[:2])
 
 
 def _block(n_in: int, n_out: int, kernel_size: int) -> list[nn.Module]:

@@ -34,7 +34,7 @@ class Ridge(Head):
         >>> head.score(W, torch.tensor([[[3.0]]])).detach()
         tensor([[[6.]]])
 
-    Derived in chapter 12, *Ridge and SVM heads*.
+    Derived in chapter 12, *Ridge, SVM and cosine classifiers*.
     """
 
     regression = True
