@@ -1,10 +1,14 @@
 """The command line: python -m metalearn train | evaluate | data."""
 
 import argparse
+import inspect
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from . import (
     OMNIGLOT_SCRIPTS,
@@ -19,6 +23,7 @@ from . import (
 )
 from .data import POOLS, cache
 from .files import written_whole
+from .models.learner import evaluation_mode
 from .updates import Gradient, cosine_to_zero
 
 SPLIT = (0.64, 0.16, 0.20)
@@ -85,10 +90,8 @@ def train(options: argparse.Namespace) -> int:
         n_query=min(5, options.n_query),
         seed=options.seed,
     )
-    learner = MetricLearner(
-        backbones.create(options.backbone, **_backbone_options(options, pool)),
-        heads.create(options.head),
-    )
+    backbone = backbones.create(options.backbone, **_backbone_options(options, pool))
+    learner = MetricLearner(backbone, _head(options.head, backbone, pool))
     trainer = Trainer(
         learner,
         tasks,
@@ -242,6 +245,16 @@ def _canonical(name: str) -> str:
 def _backbone_options(options: argparse.Namespace, pool: Pool) -> dict[str, Any]:
     own = {"identity": {}, "torchvision": {"seed": options.seed}}
     return own.get(options.backbone, {"channels": pool.shape[0], "seed": options.seed})
+
+
+def _head(name: str, backbone: nn.Module, pool: Pool) -> heads.Head:
+    """The head, told how many numbers the backbone gives if it needs to know."""
+    if "n_features" not in inspect.signature(heads.HEADS[name]).parameters:
+        return heads.create(name)
+    one = pool.take(torch.tensor([0]))[None]
+    with evaluation_mode(backbone), torch.inference_mode():
+        z = MetricLearner(backbone, heads.Prototypical()).embed(one)
+    return heads.create(name, n_features=z.shape[-1])
 
 
 def _write_run(out: Path, options: argparse.Namespace, pool: Pool) -> None:

@@ -20,6 +20,7 @@ from .files import save_tensors, writable_folder
 from .history import History
 from .interrupt import stop_between_steps
 from .models.learner import MetricLearner
+from .precision import computes_bfloat16
 from .tasks import Tasks
 from .updates import Gradient, cosine_to_zero
 
@@ -295,11 +296,3 @@ def _architecture(learner: MetricLearner) -> dict[str, Any] | str:
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the processor has instructions for bfloat16, so that it gains from it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch cannot say
-    return device.type == "cpu" and (has.get("avx512_bf16", False) or has.get("amx_bf16", False))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import numbered_pool
+from head_variants import made
 from torch import nn
 
 from metalearn import (
@@ -170,7 +171,7 @@ def leaks(learner, tasks):
 
 @pytest.mark.parametrize("head", heads.names())
 def test_no_query_leaks_into_another_in_evaluation_mode(head, tasks):
-    learner = MetricLearner(backbones.conv4(width=8), heads.create(head)).eval()
+    learner = MetricLearner(backbones.conv4(width=8), made(head, n_features=64)).eval()
     assert leaks(learner, tasks) == learner.head.transductive
 
 

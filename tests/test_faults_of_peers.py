@@ -9,6 +9,7 @@ torch 2.14.1. Further faults are covered by the specifications of this package's
 import numpy as np
 import pytest
 import torch
+from head_variants import made
 
 from metalearn import ClassificationTasks, MetricLearner, Pool, backbones, evaluate, heads
 from metalearn.models.distances import cosine
@@ -81,7 +82,7 @@ def test_unequal_shots_work_from_sampler_to_score(pool):
 @pytest.mark.parametrize("head", heads.names())
 def test_support_examples_may_swap_places(head):
     """easyfsl: matching networks answer otherwise when two support examples swap places."""
-    head = heads.create(head)
+    head = made(head, n_features=3).eval()
     z, targets, query = torch.randn(1, 4, 3), torch.eye(4)[None], torch.randn(1, 2, 3)
     swap = torch.tensor([1, 0, 2, 3])
     torch.testing.assert_close(

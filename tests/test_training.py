@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from head_variants import made
 
 import metalearn as ml
 from metalearn.files import load_tensors
-from metalearn.training import computes_bfloat16
+from metalearn.precision import computes_bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def make(splits):
         tasks, validation = (
             ml.ClassificationTasks(part, n_way=4, n_shot=1, n_query=5, seed=0) for part in splits
         )
-        learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), ml.heads.create(head))
+        learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), made(head, n_features=8))
         options = {
             "validation": validation,
             "validate_every": 4,

@@ -1,6 +1,7 @@
 """What a pool can hold, and what it says of what it cannot."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,3 +60,22 @@ def checked_images(images: np.ndarray | Tensor) -> Tensor:
             f"float images reach {images.max():.0f}; float pixels are from 0 to 1 (divide by 255)"
         )
     return images
+
+
+def check_labels(n_images: int, labels: Tensor, names: list[str], groups: list[str] | None) -> None:
+    """Raise ValueError unless every image has a label, every label a name, and every name an image."""
+    if labels.dim() != 1 or len(labels) != n_images:
+        raise ValueError(
+            f"labels have shape {list(labels.shape)} for {n_images} images; they need [{n_images}]"
+        )
+    if len(set(names)) < len(names):
+        repeated = Counter(names).most_common(1)[0][0]
+        raise ValueError(f"two classes have the name {repeated!r}; names must differ")
+    if groups is not None and len(groups) != len(names):
+        raise ValueError(f"{len(groups)} groups for {len(names)} classes; need one each")
+    present = torch.unique(labels)
+    for label in present[(present < 0) | (present >= len(names))].tolist():
+        raise ValueError(f"label {label} has no name: there are {len(names)} names, from 0")
+    if len(present) < len(names):
+        absent = min(set(range(len(names))) - set(present.tolist()))
+        raise ValueError(f"class {names[absent]!r} (label {absent}) has no examples")

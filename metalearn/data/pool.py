@@ -1,7 +1,6 @@
 """A pool: labelled examples of many classes, from which tasks are drawn."""
 
 import zlib
-from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._registry import unknown
-from .checks import checked_images, checked_labels
+from .checks import check_labels, checked_images, checked_labels
 
 
 class Pool:
@@ -50,7 +49,7 @@ class Pool:
         self.labels = checked_labels(labels)
         self.names = [str(name) for name in names]
         self.groups = None if groups is None else [str(group) for group in groups]
-        self._check_labels()
+        check_labels(len(self._store), self.labels, self.names, self.groups)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -290,23 +289,3 @@ class Pool:
                 raise ValueError(unknown(kind, name, sorted(known)))
         wanted = set(wanted)
         return np.array([name in wanted for name in having])
-
-    def _check_labels(self) -> None:
-        if self.labels.dim() != 1 or len(self.labels) != len(self._store):
-            raise ValueError(
-                f"labels have shape {list(self.labels.shape)} for {len(self._store)} images; "
-                f"they need [{len(self._store)}]"
-            )
-        if len(set(self.names)) < len(self.names):
-            repeated = Counter(self.names).most_common(1)[0][0]
-            raise ValueError(f"two classes have the name {repeated!r}; names must differ")
-        if self.groups is not None and len(self.groups) != len(self.names):
-            raise ValueError(
-                f"{len(self.groups)} groups for {len(self.names)} classes; need one each"
-            )
-        present = torch.unique(self.labels)
-        for label in present[(present < 0) | (present >= self.n_classes)].tolist():
-            raise ValueError(f"label {label} has no name: there are {self.n_classes} names, from 0")
-        if len(present) < self.n_classes:
-            absent = min(set(range(self.n_classes)) - set(present.tolist()))
-            raise ValueError(f"class {self.names[absent]!r} (label {absent}) has no examples")

@@ -97,11 +97,12 @@ def within_face(G: Tensor, free: Tensor, right: Tensor) -> Tensor:
     residual = P(right)
     u, direction = torch.zeros_like(right), residual
     size = residual.square().sum((1, 2), keepdim=True)
+    flat = 1e-13 * G.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     enough = 1e-26 * torch.where(free, right, 0).square().sum((1, 2), keepdim=True)
     for _ in range(DIRECTIONS):
         ahead = P(G @ direction)
         curvature = (direction * ahead).sum((1, 2), keepdim=True)
-        go_on = (size > enough) & (curvature > 0)
+        go_on = (size > enough) & (curvature > flat * direction.square().sum((1, 2), keepdim=True))
         if not go_on.any():
             break
         step = torch.where(go_on, size / curvature.where(go_on, 1), 0)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..._checks import check_positive, seed_of, whole
 from ..backbones.building import seeded
 from ..distances import squared_euclidean
-from .head import Head, ones_unless, weighted_mean
+from .head import Head, check_features, ones_unless, weighted_mean
 
 
 class Feat(Head):
@@ -70,6 +70,7 @@ class Feat(Head):
         z_unlabelled: Tensor | None = None,
         weight_unlabelled: Tensor | None = None,
     ) -> Tensor:
+        check_features(self, z_support, self.config["n_features"])
         membership = ones_unless(weight, z_support)[..., None] * targets
         C = weighted_mean(z_support, membership)
         absent = (membership.sum(1) == 0)[:, None]  # [B, 1, N]

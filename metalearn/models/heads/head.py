@@ -69,6 +69,15 @@ def ones_unless(weight: Tensor | None, z: Tensor) -> Tensor:
     return z.new_ones(z.shape[:2]) if weight is None else weight.to(z.dtype)
 
 
+def check_features(head: Head, z: Tensor, n_features: int) -> None:
+    """Raise ValueError for embeddings z [B, S, D, ...] of another D than the head was made for."""
+    if z.shape[2] != n_features:
+        raise ValueError(
+            f"this {type(head).__name__} was made for embeddings of {n_features} numbers; "
+            f"these have {z.shape[2]}"
+        )
+
+
 def weighted_mean(z: Tensor, membership: Tensor) -> Tensor:
     r"""The centre of each class, $c_k = \sum_i m_{ik} z_i / \sum_i m_{ik}$; zero for an empty class.
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..._checks import check_positive, whole
 from ..distances import DISTANCES
 from .full_context import FullContext
-from .head import NEVER, Head, ones_unless
+from .head import NEVER, Head, check_features, ones_unless
 
 
 class Memory(NamedTuple):
@@ -100,6 +100,7 @@ class Matching(Head):
     ) -> Memory:
         weight = ones_unless(weight, z_support)
         if self.context is not None:
+            check_features(self, z_support, self.config["n_features"])
             z_support = self.context.support(z_support, weight)
         return Memory(z_support, targets.to(z_support.dtype), weight)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..._checks import check_positive
 from ..distances import DISTANCES, unit
-from .head import Head, ones_unless, weighted_mean
+from .head import Head, check_features, ones_unless, weighted_mean
 
 
 class Prototypes(NamedTuple):
@@ -100,6 +100,8 @@ class Prototypical(Head):
         z_unlabelled: Tensor | None = None,
         weight_unlabelled: Tensor | None = None,
     ) -> Prototypes:
+        if isinstance(self.config["centre"], list):
+            check_features(self, z_support, len(self.mean))
         membership = ones_unless(weight, z_support)[..., None] * targets
         origin = self.mean
         if self.centred_on_support:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..._checks import seed_of, whole
 from ..backbones.building import seeded
-from .head import Head, ones_unless, weighted_mean
+from .head import Head, check_features, ones_unless, weighted_mean
 
 
 class Relatives(NamedTuple):
@@ -81,6 +81,7 @@ class Relation(Head):
         z_unlabelled: Tensor | None = None,
         weight_unlabelled: Tensor | None = None,
     ) -> Relatives:
+        check_features(self, z_support, self.config["n_features"])
         membership = ones_unless(weight, z_support)[..., None] * targets
         centres = weighted_mean(z_support.flatten(2), membership)
         return Relatives(centres.unflatten(2, z_support.shape[2:]), membership.sum(1) > 0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import whole
-from .head import Head, ones_unless
+from .head import Head, check_features, ones_unless
 
 
 class Pairs(NamedTuple):
@@ -65,6 +65,7 @@ class Siamese(Head):
         z_unlabelled: Tensor | None = None,
         weight_unlabelled: Tensor | None = None,
     ) -> Pairs:
+        check_features(self, z_support, self.config["n_features"])
         membership = ones_unless(weight, z_support)[..., None] * targets
         share = membership / membership.sum(1, keepdim=True).clamp(min=1)
         return Pairs(self.log_weight.exp() * z_support, share)

@@ -84,7 +84,7 @@ class Sinkhorn(Transductive):
     def _shared_out(
         self, z: Tensor, centres: Tensor, weight: Tensor, present: Tensor, f: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Shares as log P [B, Q, N], rows summing to 1, and the f [B, 1, N] that spreads queries over classes."""
+        """Shares as log P [B, Q, N], and the f [B, 1, N] that spreads queries over classes."""
         logits = (-self.scale * squared_euclidean(z, centres)).masked_fill(~present, NEVER)
         log_weight = weight.log()[..., None]
         log_even = weight.sum(1)[:, None, None].log() - present.sum(-1, keepdim=True).log()
