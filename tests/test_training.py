@@ -25,10 +25,13 @@ def make(splits):
     """A trainer of a small learner on digits; options change it."""
 
     def make(folder=None, head="prototypical", lr=3e-3, **options):
+        scale = {"scale": 10.0} if head == "label_propagation" else {}
         tasks, validation = (
             ml.ClassificationTasks(part, n_way=4, n_shot=1, n_query=5, seed=0) for part in splits
         )
-        learner = ml.MetricLearner(ml.backbones.conv4(width=8, seed=0), made(head, n_features=8))
+        learner = ml.MetricLearner(
+            ml.backbones.conv4(width=8, seed=0), made(head, scale, n_features=8)
+        )
         options = {
             "validation": validation,
             "validate_every": 4,

@@ -13,10 +13,10 @@ class LabelPropagation(Transductive):
 
     All examples of an episode are nodes, joined by
     $A_{ij} = \exp(-\frac12 \|z_i - z_j\|^2 / (\sigma^2 v))$, where $v$ is the mean of the squared distances
-    between them and $\sigma$ is learned across tasks; an edge stays if it is among the nearest of one of
-    its ends, and none leads to its own start. With $S = D^{-1/2} A D^{-1/2}$, where $D$ holds the row sums
-    of $A$, the scores are those rows of $F = (I - \alpha S)^{-1} Y$ that belong to queries. The paper
-    learns a $\sigma$ for each example by a network.
+    between them; an edge stays if it is among the nearest of one of its ends, and none leads to its own
+    start. With $S = D^{-1/2} A D^{-1/2}$, where $D$ holds the row sums of $A$, the scores are those rows of
+    $a (I - \alpha S)^{-1} Y$ that belong to queries. $\sigma$ and $a$ are learned across tasks; the paper
+    has no $a$ and learns a $\sigma$ for each example by a network.
 
     Liu and others (2019), TPN, https://arxiv.org/abs/1805.10002; Zhou and others (2004), Learning with
     local and global consistency, NeurIPS.
@@ -25,6 +25,7 @@ class LabelPropagation(Transductive):
         alpha: how much a node listens to its neighbours, above 0 and below 1; the papers take 0.99.
         bandwidth: the $\sigma$ that training starts from, positive.
         neighbours: how many edges each node keeps; the paper takes 20.
+        scale: the $a$ that training starts from, positive.
 
     Shape:
         as `Head`
@@ -42,9 +43,11 @@ class LabelPropagation(Transductive):
     Derived in chapter 13, *Transductive heads*.
     """
 
-    def __init__(self, alpha: float = 0.8, bandwidth: float = 0.3, neighbours: int = 5):
+    def __init__(
+        self, alpha: float = 0.8, bandwidth: float = 0.3, neighbours: int = 5, scale: float = 1.0
+    ):
         super().__init__()
-        check_positive(alpha=alpha, bandwidth=bandwidth)
+        check_positive(alpha=alpha, bandwidth=bandwidth, scale=scale)
         if alpha >= 1:
             raise ValueError(f"alpha is {alpha}; it needs to be below 1")
         self.config = {
@@ -52,9 +55,11 @@ class LabelPropagation(Transductive):
             "alpha": float(alpha),
             "bandwidth": float(bandwidth),
             "neighbours": whole("neighbours", neighbours),
+            "scale": float(scale),
         }
         self.alpha, self.neighbours = float(alpha), neighbours
         self.log_bandwidth = nn.Parameter(torch.tensor(float(bandwidth)).log())
+        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
 
     def score(self, state: Known, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
         z_joining, weight_joining = state.joined_by(z_query, weight)
@@ -66,7 +71,7 @@ class LabelPropagation(Transductive):
             [state.membership, z.new_zeros(*z_joining.shape[:2], state.membership.shape[-1])], 1
         )
         F = torch.linalg.solve(identity - self.alpha * S, Y)
-        return F[:, -z_query.shape[1] :]
+        return self.log_scale.exp() * F[:, -z_query.shape[1] :]
 
     def _graph(self, z: Tensor, real: Tensor) -> Tensor:
         """S [B, M, M] of nodes z [B, M, D], of which some are real [B, M]."""
