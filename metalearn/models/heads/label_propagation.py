@@ -34,7 +34,7 @@ class LabelPropagation(Transductive):
         ValueError: an alpha that is not between 0 and 1, a bandwidth that is not positive, no neighbours.
 
     Example:
-        >>> head = LabelPropagation(bandwidth=0.2)
+        >>> head = LabelPropagation(bandwidth=0.1)
         >>> z = torch.tensor([[[0.0], [10.0]]])
         >>> chain = torch.arange(1.0, 8.0)[None, :, None]  # seven queries lead from 0 towards 10
         >>> head.score(head.fit(z, torch.eye(2)[None]), chain).argmax(-1)  # the last is nearer to 10

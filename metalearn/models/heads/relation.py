@@ -48,6 +48,7 @@ class Relation(Head):
         ValueError: features, filters or kernel size that are no whole numbers, or an even kernel.
 
     Example:
+        >>> import torch
         >>> head = Relation(n_features=2, seed=0).eval()
         >>> state = head.fit(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), torch.eye(2)[None])
         >>> head.score(state, torch.zeros(1, 7, 2)).shape

@@ -19,15 +19,15 @@ class Sinkhorn(Transductive):
     $P_{jk} = \text{softmax}_k(-s \|z_j - c_k\|^2 + f_k)$. One number for each class makes all classes
     receive as much as each other; Sinkhorn's iteration finds it,
     $f_k \leftarrow b \, (f_k + \log \frac{Q}{N} - \log \sum_j P_{jk})$ with $b = 1$. With $b = 0$ nothing
-    is assumed, and what lies between half believes it. Then the centres move a part of the way to the means
-    of what their classes have. The score is $\log P$.
+    is assumed of how often a class is asked for, and what lies between half believes it. Then the centres
+    move a part of the way to the means of what their classes have. The score is $\log P$.
 
     Hu, Gripon, Pateux (2020), PT-MAP, https://arxiv.org/abs/2006.03806; Cuturi (2013), Sinkhorn distances,
     https://arxiv.org/abs/1306.0895. The paper's power transform is left to the embedding.
 
     Args:
         balance: $b$, from 0 to 1. 1, the paper's, is the assumption that all classes have equally many
-            queries: true of most benchmarks, seldom elsewhere.
+            queries: true of most benchmarks, seldom elsewhere. A single query then goes to all alike.
         steps: how often the centres move.
         rate: which part of the way they move, above 0, at most 1.
         scale: $s$, positive: how sharply queries prefer what is near.
