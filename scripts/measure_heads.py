@@ -34,6 +34,7 @@ EPISODES = 1000
 N_QUERY = 10
 SHOTS = (1, 5)
 TRAINING = {"n_way": 20, "n_shot": (1, 5), "n_query": 5, "seed": 0}
+JUDGED = {"n_way": 20, "n_shot": (1, 5), "n_query": 5, "seed": 0}
 STEPS = {"shared": 400, "own": 1000}
 REPETITIONS = 7
 
@@ -153,7 +154,7 @@ def measure_shared(pools: dict[str, tuple[ml.Pool, int]]) -> dict[str, dict]:
     """All heads on the shipped network's embeddings."""
     network = ml.pretrained("conv4-glyphs")
     known, validation = (network.embed_pool(part) for part in scripts())
-    judged = ml.ClassificationTasks(validation, n_way=20, n_shot=(1, 5), n_query=5, seed=0)
+    judged = ml.ClassificationTasks(validation, **JUDGED)
     embedded = {name: (network.embed_pool(pool), n_way) for name, (pool, n_way) in pools.items()}
     learners = {}
     for candidate in candidates(mean=known.images.mean(0)):
@@ -211,7 +212,7 @@ def own_row(pools: dict[str, tuple[ml.Pool, int]], device: str, title: str) -> d
     """One head on a network of its own."""
     (candidate,) = (c for c in candidates(torch.zeros(64)) if c.title == title)
     known, validation = scripts()
-    judged = ml.ClassificationTasks(validation, n_way=20, n_shot=(1, 5), n_query=5, seed=0)
+    judged = ml.ClassificationTasks(validation, **JUDGED)
     head = candidate.make(**candidate.choices[0])
     learner = ml.MetricLearner(ml.backbones.conv4(seed=0), head).to(device)
     start = perf_counter()
