@@ -4,9 +4,14 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from metalearn.models.distances import DISTANCES
+from metalearn.models.distances import DISTANCES, squared_mahalanobis, unit
 
-SCIPY = {"squared_euclidean": "sqeuclidean", "cosine": "cosine"}
+SCIPY = {
+    "squared_euclidean": "sqeuclidean",
+    "euclidean": "euclidean",
+    "manhattan": "cityblock",
+    "cosine": "cosine",
+}
 
 
 @pytest.mark.parametrize("name", DISTANCES)
@@ -38,3 +43,38 @@ def test_squared_euclidean_keeps_its_digits_far_from_the_origin():
 
 def test_cosine_of_a_zero_vector_is_one():
     assert (DISTANCES["cosine"](torch.zeros(1, 1, 3), torch.ones(1, 2, 3)) == 1).all()
+
+
+def test_euclidean_is_the_root_with_gradient_zero_at_zero():
+    z = torch.tensor([[[0.0, 0.0], [3.0, 4.0]]], requires_grad=True)
+    d = DISTANCES["euclidean"](z, torch.zeros(1, 1, 2))
+    d.sum().backward()
+    assert d.flatten().tolist() == [0.0, 5.0]
+    torch.testing.assert_close(z.grad, torch.tensor([[[0.0, 0.0], [0.6, 0.8]]]))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 8, 8), (8, 8)])
+def test_squared_mahalanobis_agrees_with_scipy(shape):
+    generator = torch.Generator().manual_seed(0)
+    z, c = torch.randn(2, 5, 8, generator=generator), torch.randn(2, 3, 8, generator=generator)
+    A = torch.randn(*shape, generator=generator)
+    covariance = (A @ A.mT + torch.eye(8)).double()
+    d = squared_mahalanobis(z.double(), c.double(), covariance)
+    precision = torch.linalg.inv(covariance).expand(2, 3, 8, 8)
+    for b in range(2):
+        for k in range(3):
+            expected = cdist(z[b], c[b, k : k + 1], "mahalanobis", VI=precision[b, k]) ** 2
+            torch.testing.assert_close(d[b, :, k : k + 1], torch.tensor(expected))
+
+
+def test_a_covariance_that_is_none_is_refused():
+    with pytest.raises(torch.linalg.LinAlgError, match="not positive-definite"):
+        squared_mahalanobis(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), -torch.eye(2))
+
+
+def test_unit_vectors_have_length_one_and_zero_stays():
+    z = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    result = unit(z)
+    torch.testing.assert_close(result, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    result.sum().backward()
+    torch.testing.assert_close(z.grad[1], torch.ones(2))

@@ -133,5 +133,5 @@ def test_two_episodes_in_a_batch_are_not_mixed():
     """learn2learn: `PrototypicalClassifier` averages the prototypes of two episodes."""
     head = heads.Prototypical()
     z = torch.tensor([[[0.0], [1.0]], [[10.0], [11.0]]])
-    centres = head.fit(z, torch.eye(2).expand(2, 2, 2))
+    centres = head.fit(z, torch.eye(2).expand(2, 2, 2)).centres
     assert torch.equal(centres, z)
