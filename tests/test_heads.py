@@ -248,6 +248,7 @@ def test_unknown_head_and_distance_list_the_known():
         ("matching", {"context_steps": -1}, "context_steps is -1"),
         ("matching", {"distance": "near"}, "unknown distance 'near'"),
         ("siamese", {"n_features": 0}, "n_features is 0"),
+        ("siamese", {"scale": 0.0}, "scale is 0.0"),
         ("relation", {"kernel_size": 2}, "kernel_size is 2; it needs to be odd"),
         ("relation", {"seed": -1}, "seed is -1"),
         ("feat", {"scale": 0.0}, "scale is 0.0"),

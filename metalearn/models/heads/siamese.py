@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..._checks import whole
+from ..._checks import check_positive, whole
 from .head import Head, check_features, ones_unless
 
 
@@ -34,12 +34,14 @@ class Siamese(Head):
 
     Args:
         n_features: D, how many numbers an embedding has.
+        scale: what $b$ and the sum of the weights start from, positive. Larger is steeper: a pair is judged
+            surely from the start.
 
     Shape:
         as `Head`: [B, S, D], [B, S, N] -> state; [B, Q, D] -> logits [B, Q, N]
 
     Raises:
-        ValueError: no features.
+        ValueError: no features, or a scale that is not positive.
 
     Example:
         >>> head = Siamese(n_features=2)  # each weight starts from 1/2, as 1/D, and b from 1
@@ -50,12 +52,13 @@ class Siamese(Head):
     Derived in chapter 8, *Siamese networks*.
     """
 
-    def __init__(self, n_features: int = 64):
+    def __init__(self, n_features: int = 64, scale: float = 1.0):
         super().__init__()
+        check_positive(scale=scale)
         n_features = whole("n_features", n_features)
-        self.config = {"name": "siamese", "n_features": n_features}
-        self.log_weight = nn.Parameter(torch.full((n_features,), 1 / n_features).log())
-        self.bias = nn.Parameter(torch.ones(()))
+        self.config = {"name": "siamese", "n_features": n_features, "scale": float(scale)}
+        self.log_weight = nn.Parameter(torch.full((n_features,), scale / n_features).log())
+        self.bias = nn.Parameter(torch.tensor(float(scale)))
 
     def fit(
         self,
