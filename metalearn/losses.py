@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import metrics
+from ._checks import check_positive
 from ._scores import check_classes, n_queries, weight_of
 
 
@@ -77,7 +78,8 @@ def contrastive(
     r"""The contrastive loss of pairs: those of one class are pulled together, the others pushed apart.
 
     For a pair at distance $d = -s$ it is $d^2$ if of one class, $\max(0, m - d)^2$ if of two, so that
-    nothing pushes any more beyond the margin $m$. The mean over each of the two kinds counts half.
+    nothing pushes any more beyond the margin $m$. The mean over each of the two kinds counts half. It is
+    for heads whose score is minus a distance, such as `Prototypical(distance="euclidean")`.
 
     Hadsell, Chopra, LeCun (2006), https://doi.org/10.1109/CVPR.2006.100
 
@@ -91,7 +93,7 @@ def contrastive(
         [B]
 
     Raises:
-        ValueError: real targets, or shapes that do not belong together.
+        ValueError: real targets, shapes that do not belong together, or a margin that is not positive.
 
     Example:
         >>> contrastive(torch.tensor([[[-0.5, -0.2]]]), torch.tensor([[0]]))  # (0.5^2 + 0.8^2) / 2
@@ -99,6 +101,7 @@ def contrastive(
 
     Derived in chapter 8, *Siamese networks*.
     """
+    check_positive(margin=margin)
     scores, same, real = _pairs("contrastive", scores, y, weight)
     pull, push = scores.square(), (margin + scores).clamp(min=0).square()
     return (_mean(pull, real * same) + _mean(push, real * (1 - same))) / 2

@@ -78,3 +78,17 @@ def test_unit_vectors_have_length_one_and_zero_stays():
     torch.testing.assert_close(result, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
     result.sum().backward()
     torch.testing.assert_close(z.grad[1], torch.ones(2))
+
+
+def test_equal_embeddings_have_distance_zero_and_nan_stays_nan():
+    z = torch.tensor([[[1.0, 2.0], [float("nan"), 0.0]]])
+    for name, distance in DISTANCES.items():
+        if name != "cosine":
+            assert distance(z, z[:, :1])[0, 0, 0] == 0
+        assert distance(z, z[:, :1])[0, 1, 0].isnan(), name
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_no_distance_is_below_zero_by_rounding(name):
+    z = torch.randn(1, 50, 64, generator=torch.Generator().manual_seed(0))
+    assert (DISTANCES[name](z, z) >= 0).all()

@@ -1,5 +1,8 @@
 """Each metric head against an oracle: another library, a formula written out, or numbers on paper."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -333,7 +336,7 @@ def test_support_vector_machine_says_when_it_does_not_get_there(monkeypatch):
     monkeypatch.setattr(crammer_singer, "STEPS_IN_ROUND", 1)
     monkeypatch.setattr(crammer_singer, "DIRECTIONS", 1)
     z, targets, *_ = episodes((6, 3, 5, 4))
-    with pytest.raises(RuntimeError, match=r"relative duality gap of .*; it needs 1.0e-06"):
+    with pytest.raises(FloatingPointError, match=r"relative duality gap of .*; it needs 1.0e-06"):
         heads.SupportVector().double().fit(z, targets)
 
 
@@ -485,3 +488,263 @@ def test_heads_that_are_told_of_balance_share_out_what_is_not_sure(head):
         for h in (head(balance=1.0), head(balance=0.0))
     )
     assert (told, not_told) == (5, 0)
+
+
+# Options and formulas, one by one
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_full_context_is_its_formulas_by_hand(steps):
+    head = heads.Matching(context_steps=steps, n_features=D, seed=4).double()
+    z, targets, weight, z_query, _ = episodes()
+    lstm, cell = head.context.read, head.context.attend
+
+    def step(x, h, c, w_x, w_h, bias):
+        i, f, g, o = (x @ w_x.T + h @ w_h.T + bias).chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+    def read(z, suffix):
+        h, c, out = torch.zeros(D).double(), torch.zeros(D).double(), []
+        w_x, w_h, b, b2 = (
+            getattr(lstm, f"{name}_l0{suffix}")
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        for x in z:
+            h, c = step(x, h, c, w_x, w_h, b + b2)
+            out.append(h)
+        return torch.stack(out)
+
+    state = head.fit(z, targets, weight)
+    f = head.context.query(z_query, state.z, weight)
+    for b in range(B):
+        g = z[b] + read(z[b], "") + read(z[b].flip(0), "_reverse").flip(0)
+        close(state.z[b], g)
+        h, c = z_query[b], torch.zeros_like(z_query[b])
+        for _ in range(steps):
+            r = (h @ g.T).softmax(-1) @ g
+            h, c = step(
+                torch.cat([z_query[b], r], -1),
+                h,
+                c,
+                cell.weight_ih,
+                cell.weight_hh,
+                cell.bias_ih + cell.bias_hh,
+            )
+            h = h + z_query[b]
+        close(f[b], h)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("feat", {}), ("relation", {}), ("matching", {"context_steps": 1})]
+)
+def test_seed_names_the_initial_weights(name, options):
+    one, again, other = (
+        heads.create(name, n_features=D, seed=s, **options).state_dict() for s in (1, 1, 2)
+    )
+    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert any(not torch.equal(one[key], other[key]) for key in one)
+
+
+def test_relation_has_its_kernel_in_both_blocks():
+    head = heads.Relation(n_features=D, width=4, kernel_size=3)
+    assert [tuple(p.shape) for p in head.compare.parameters() if p.dim() == 4] == [
+        (4, 2 * D, 3, 3),
+        (4, 4, 3, 3),
+    ]
+
+
+def test_order_matters_from_the_first_context_step():
+    assert [heads.Matching(context_steps=k).order_matters for k in (0, 1, 2)] == [False, True, True]
+
+
+def test_support_vector_weight_is_a_cost():
+    z, targets, weight, *_ = episodes((3, 2, 2))
+    weight[:, 1] = 2
+    twice = [0, 1, 1, 2, 3, 4, 5, 6]
+    head = heads.SupportVector(C=0.05, tolerance=1e-12).double()
+    torch.testing.assert_close(
+        head.fit(z, targets, weight), head.fit(z[:, twice], targets[:, twice]), atol=1e-6, rtol=0
+    )
+
+
+def test_support_vector_tolerance_reaches_the_solver(monkeypatch):
+    seen = []
+
+    def solve(G, Y, upper, tolerance):
+        seen.append(tolerance)
+        return torch.zeros_like(Y)
+
+    monkeypatch.setattr(crammer_singer, "solve", solve)
+    z, targets, *_ = episodes()
+    heads.SupportVector(tolerance=0.25).double().fit(z, targets)
+    assert seen == [0.25]
+
+
+@pytest.mark.parametrize("option", [{"scale": 3.0}, {"learning_rate": 0.7}, {"steps": 4}])
+def test_cosine_classifier_follows_its_options(option):
+    z, targets, _weight, z_query, _ = episodes()
+    o = {"scale": 10.0, "learning_rate": 0.1, "steps": 20} | option
+    unit_z = F.normalize(z, dim=-1)
+    W = F.normalize(targets.mT @ unit_z / targets.sum(1)[..., None], dim=-1)
+    for _ in range(o["steps"]):
+        W = W.detach().requires_grad_()
+        logits = o["scale"] * unit_z @ F.normalize(W, dim=-1).mT
+        loss = F.cross_entropy(logits.mT, targets.argmax(-1), reduction="none").mean(1).sum()
+        (gradient,) = torch.autograd.grad(loss, W)
+        W = F.normalize(W - o["learning_rate"] * gradient, dim=-1)
+    head = heads.CosineClassifier(**option).double()
+    close(
+        head.score(head.fit(z, targets), z_query),
+        (o["scale"] * F.normalize(z_query, dim=-1) @ W.mT).detach(),
+    )
+
+
+def test_sinkhorn_balances_among_the_classes_and_queries_there_are():
+    """One class absent and one query padded: 6 queries for 3 classes, 2 each."""
+    z, targets, weight, z_query, weight_query = episodes((1, 1, 1))
+    weight_query[:, 6:] = 0
+    head = heads.Sinkhorn(balance=0.5, scale=3.0, steps=1, rate=1e-12).double()
+    wide = scores(head, z, F.pad(targets, (0, 1)), weight, z_query, weight_query)[:, :6, :3]
+    logits = -3.0 * torch.cdist(F.normalize(z_query[:, :6], dim=-1), F.normalize(z, dim=-1)) ** 2
+    f = torch.zeros(B, 1, 3).double()
+    for _ in range(200):
+        received = (logits + f).softmax(-1).sum(1, keepdim=True)
+        f = 0.5 * (f + math.log(6 / 3) - received.log())
+    torch.testing.assert_close(wide, (logits + f).log_softmax(-1), atol=1e-6, rtol=0)
+
+
+def test_sinkhorn_without_balance_moves_centres_by_hand():
+    z, targets, weight, z_query, weight_query = episodes()
+    weight_query[:, 5:] = 0
+    u, q = F.normalize(z, dim=-1), F.normalize(z_query[:, :5], dim=-1)
+    c = targets.mT @ u / targets.sum(1)[..., None]
+    for _ in range(3):
+        P = (-4.0 * torch.cdist(q, c) ** 2).softmax(-1)
+        mean = (targets.mT @ u + P.mT @ q) / (targets.sum(1) + P.sum(1))[..., None]
+        c = c + 0.3 * (mean - c)
+    head = heads.Sinkhorn(steps=3, rate=0.3, scale=4.0).double()
+    close(
+        scores(head, z, targets, weight, z_query, weight_query)[:, :5],
+        (-4.0 * torch.cdist(q, c) ** 2).log_softmax(-1),
+    )
+
+
+def test_steps_of_information_maximisation_are_taken_in_turn():
+    """Three steps from the class means are one step, three times."""
+    data = episodes()
+    z, targets, weight, z_query, weight_query = data
+    options = {"balance": 0.7, "certainty": 0.3, "scale": 2.0, "learning_rate": 0.1}
+    three, one = (heads.InformationMaximisation(steps=s, **options).double() for s in (3, 1))
+    state = one.fit(z, targets, weight)
+    u, q = F.normalize(z, dim=-1), F.normalize(z_query, dim=-1)
+    c = state.centres
+    for _ in range(3):
+        c = c.detach().requires_grad_()
+        log_p, log_q = (
+            (-2.0 * (x[:, :, None] - c[:, None]).square().sum(-1)).log_softmax(-1) for x in (u, q)
+        )
+        mean = log_q.exp().mean(1)
+        loss = (
+            -0.3 * (targets * log_p).sum(-1).mean(1)
+            - 0.3 * (log_q.exp() * log_q).sum(-1).mean(1)
+            + 0.7 * (mean * mean.log()).sum(-1)
+        )
+        (g,) = torch.autograd.grad(loss.sum(), c)
+        c = c - 0.1 * g
+    close(
+        three.score(state, z_query, weight_query),
+        (-2.0 * (q[:, :, None] - c[:, None]).square().sum(-1)).log_softmax(-1).detach(),
+    )
+
+
+def test_support_vector_machine_is_finished_by_conjugate_gradients(monkeypatch):
+    """Projected steps alone would need hundreds of rounds for such a gap."""
+    rounds, steps = [], crammer_singer._projected_steps
+
+    def counted(*arguments):
+        rounds.append(1)
+        return steps(*arguments)
+
+    monkeypatch.setattr(crammer_singer, "_projected_steps", counted)
+    z, targets, *_ = episodes((6, 3, 5, 4), seed=2)
+    crammer_singer.solve(z @ z.mT, targets, 10.0 * targets, 1e-10)
+    assert len(rounds) <= 8
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_support_sets_own_centre_makes_the_origin_irrelevant(normalise):
+    z, targets, weight, z_query, weight_query = episodes()
+    head = heads.Prototypical(centre="support", normalise=normalise).double()
+    there = scores(head, z + 5, targets, weight, z_query + 5, weight_query)
+    close(there, scores(head, z, targets, weight, z_query, weight_query))
+
+
+def test_the_support_sets_own_centre_does_not_count_absent_classes():
+    z, targets, *_ = episodes()
+    head = heads.Prototypical(centre="support").double()
+    close(head.fit(z, F.pad(targets, (0, 1))).origin, head.fit(z, targets).origin)
+
+
+@pytest.mark.parametrize("head", [heads.Sinkhorn, heads.InformationMaximisation])
+def test_unlabelled_examples_are_placed_as_queries_are(head):
+    z, targets, weight, z_query, weight_query = episodes()
+    both = scores(head().double(), z, targets, weight, z_query, weight_query)
+    state = head().double().fit(z, targets, weight, z_query[:, :3])
+    close(head().double().score(state, z_query[:, 3:]), both[:, 3:])
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 4, 6])
+def test_label_propagation_keeps_the_nearest_edges_of_each_end(neighbours):
+    z, *_ = episodes()
+    head = heads.LabelPropagation(neighbours=neighbours).double()
+    S = head._graph(z, torch.ones(z.shape[:2], dtype=torch.bool))
+    for b in range(B):
+        near = torch.cdist(z[b], z[b]).fill_diagonal_(torch.inf).argsort(1)[:, :neighbours]
+        kept = torch.zeros_like(S[b], dtype=torch.bool).scatter(1, near, True)
+        assert ((S[b] > 0) == (kept | kept.T)).all()
+
+
+@pytest.mark.parametrize("far", [10.0, 100.0, 1e4])
+def test_label_propagation_bears_a_query_that_is_far_from_all(far):
+    generator = torch.Generator().manual_seed(0)
+    z, z_query = (torch.randn(1, n, 4, generator=generator) for n in (10, 40))
+    z_query[0, 0] = far
+    targets = torch.eye(2).repeat_interleave(5, 0)[None]
+    head = heads.LabelPropagation()
+    logits = head.score(head.fit(z.requires_grad_(), targets), z_query)
+    logits.logsumexp(-1).sum().backward()
+    assert logits.isfinite().all()
+    assert (logits[0, 1:] > 0).any(-1).all()
+    assert all(t.grad.isfinite().all() for t in (z, head.log_bandwidth, head.log_scale))
+
+
+def test_every_tensor_of_prototypes_has_the_episodes_first():
+    z, targets, *_ = episodes()
+    for centre in (None, "support", [0.1] * D):
+        state = heads.Prototypical(centre=centre).double().fit(z, targets)
+        assert all(len(part) == B for part in state)
+
+
+def test_a_centre_is_a_copy_of_what_was_given():
+    given = torch.ones(D)
+    head = heads.Prototypical(centre=given)
+    given.zero_()
+    assert (head.mean == 1).all()
+
+
+def test_a_siamese_class_is_the_weighted_mean_of_its_examples():
+    z, targets, weight, z_query, weight_query = episodes()
+    head = heads.Siamese(n_features=D).double()
+    quarter = scores(head, z, targets, 0.25 * weight, z_query, weight_query)
+    close(quarter, scores(head, z, targets, weight, z_query, weight_query))
+
+
+def test_options_may_be_numbers_of_numpy():
+    whole = np.int64(1)
+    for head in (
+        heads.Matching(context_steps=whole, n_features=np.int64(D), seed=whole, learn_scale=whole),
+        heads.Feat(n_features=np.int64(D), seed=whole, learn_scale=np.True_),
+        heads.Relation(n_features=np.int64(D), seed=whole),
+    ):
+        json.dumps(head.config)

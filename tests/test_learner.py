@@ -174,6 +174,17 @@ def test_a_backbone_of_the_users_own_is_not_half_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_feature_maps_go_to_heads_that_take_them(batch):
+    maps = nn.Sequential(nn.Conv2d(1, 6, 3), nn.AdaptiveAvgPool2d(6))
+    learner = MetricLearner(maps, made("relation", n_features=6)).eval()
+    scores = learner.predict(learner.fit(batch.support), batch.query.x, batch.query.weight)
+    assert scores.shape[:2] == batch.query.y.shape
+    for name in heads.names():
+        if name != "relation":
+            with pytest.raises(ValueError, match=r"6, 6, 6\]; .* takes vectors, \[B, S, D\]"):
+                MetricLearner(maps, made(name)).fit(batch.support)
+
+
 # Files that must not load
 
 

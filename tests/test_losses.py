@@ -91,3 +91,15 @@ def test_default_is_the_likelihood_of_classes_and_the_error_of_values(scores, y)
     torch.testing.assert_close(
         losses.default(scores, torch.zeros_like(scores)), scores.square().mean((1, 2))
     )
+
+
+@pytest.mark.parametrize("loss", PAIR_LOSSES)
+def test_weights_of_queries_are_weights(loss, scores, y):
+    twice = loss(scores[:, [0, 1, 1]], y[:, [0, 1, 1]])
+    weight = torch.tensor([[1.0, 2.0]]).double().expand(3, -1)
+    torch.testing.assert_close(loss(scores[:, :2], y[:, :2], weight), twice)
+
+
+def test_a_margin_is_positive(scores, y):
+    with pytest.raises(ValueError, match="margin is 0"):
+        losses.contrastive(scores, y, margin=0)

@@ -53,7 +53,7 @@ def euclidean(z_query: Tensor, centres: Tensor) -> Tensor:
     Derived in chapter 7, *Distances*.
     """
     squared = squared_euclidean(z_query, centres)
-    apart = squared > 0
+    apart = squared != 0
     return torch.where(apart, squared.where(apart, 1).sqrt(), 0)
 
 

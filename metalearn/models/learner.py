@@ -94,7 +94,8 @@ class MetricLearner(nn.Module):
 
         Raises:
             ValueError: an episode whose classes are not 0, 1, ..., N-1; real targets for a head that takes
-                classes only; tensors whose shapes do not belong together.
+                classes only; feature maps for one that takes vectors; tensors whose shapes do not belong
+                together.
         """
         check_shapes(support)
         if not support.y.is_floating_point():
@@ -107,6 +108,11 @@ class MetricLearner(nn.Module):
                 "regression, such as Ridge"
             )
         z = self._embed_precisely(support.x, support.weight)
+        if z.dim() != 3 and not self.head.takes_maps:
+            raise ValueError(
+                f"embeddings have shape {list(z.shape)}; {type(self.head).__name__} takes vectors, "
+                "[B, S, D] (nn.Flatten() at the end of a backbone makes them)"
+            )
         extra = ()
         if unlabelled is not None:
             extra = self._embed_precisely(unlabelled.x, unlabelled.weight), unlabelled.weight

@@ -31,14 +31,14 @@ class DualSolution(torch.autograd.Function):
     is, $d\alpha = -H^+ \, dG \, \alpha$, with $H$ the curvature $G$ within the directions that are free.
 
     Raises:
-        RuntimeError: the gap is still larger after all rounds.
+        FloatingPointError: the gap is still larger after all rounds.
     """
 
     @staticmethod
     def forward(ctx: Any, G: Tensor, Y: Tensor, upper: Tensor, tolerance: float) -> Tensor:
         gram, target, bound = G.double(), Y.double(), upper.double()
         alpha = solve(gram, target, bound, tolerance)
-        ctx.save_for_backward(gram, alpha, alpha < bound - 1e-9 * bound.amax())
+        ctx.save_for_backward(gram, alpha, below(alpha, bound, 1e-9))
         return alpha.to(G.dtype)
 
     @staticmethod
@@ -59,18 +59,22 @@ def solve(G: Tensor, Y: Tensor, upper: Tensor, tolerance: float) -> Tensor:
     alpha = torch.zeros_like(Y)
     for _ in range(ROUNDS):
         alpha = _projected_steps(G, Y, upper, alpha, curvature)
-        free = alpha < upper - 1e-12 * upper.amax()
-        step = within_face(G, free, Y - G @ alpha)
+        step = within_face(G, below(alpha, upper, 1e-12), Y - G @ alpha)
         room = torch.where(step > 0, (upper - alpha) / step.where(step > 0, 1), torch.inf)
         alpha = alpha + room.amin((1, 2), keepdim=True).clamp(0, 1) * step
         gap, primal = duality_gap(G, Y, upper, alpha)
         if (gap <= tolerance * primal).all():
             return alpha
     worst = (gap / primal).max().item()
-    raise RuntimeError(
+    raise FloatingPointError(
         f"the support vector machine has a relative duality gap of {worst:.1e} after {ROUNDS} rounds; "
         f"it needs {tolerance:.1e}"
     )
+
+
+def below(alpha: Tensor, upper: Tensor, margin: float) -> Tensor:
+    """Which entries are free to rise: below their bound by more than rounding, in units of the largest."""
+    return alpha < upper - margin * alpha.abs().amax((1, 2), keepdim=True)
 
 
 def duality_gap(G: Tensor, Y: Tensor, upper: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:

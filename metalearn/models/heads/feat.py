@@ -52,11 +52,13 @@ class Feat(Head):
             "name": "feat",
             "n_features": n_features,
             "scale": float(scale),
-            "learn_scale": learn_scale,
+            "learn_scale": bool(learn_scale),
             "seed": seed_of(seed),
         }
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log(), requires_grad=learn_scale)
-        with seeded(seed):
+        self.log_scale = nn.Parameter(
+            torch.tensor(float(scale)).log(), requires_grad=bool(learn_scale)
+        )
+        with seeded(self.config["seed"]):
             self.to_query, self.to_key, self.to_value, self.to_output = (
                 nn.Linear(n_features, n_features, bias=False) for _ in range(4)
             )

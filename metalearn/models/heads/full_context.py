@@ -45,7 +45,6 @@ class FullContext(nn.Module):
 
     def query(self, z: Tensor, g: Tensor, weight: Tensor) -> Tensor:
         """f: z [B, Q, D], the support set's g [B, S, D] and weight [B, S] -> [B, Q, D]."""
-        n_queries = z.shape[1]
         absent = (weight == 0)[:, None]
         h, c = z, torch.zeros_like(z)
         for _ in range(self.steps):
@@ -53,5 +52,5 @@ class FullContext(nn.Module):
             r = attention @ g
             read = torch.cat([z, r], dim=-1).flatten(0, 1)
             h, c = self.attend(read, (h.flatten(0, 1), c.flatten(0, 1)))
-            h, c = z + h.unflatten(0, (-1, n_queries)), c.unflatten(0, (-1, n_queries))
+            h, c = z + h.unflatten(0, z.shape[:2]), c.unflatten(0, z.shape[:2])
         return h

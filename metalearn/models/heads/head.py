@@ -19,7 +19,8 @@ class Head(nn.Module, ABC):
 
     Attributes:
         transductive: whether a query's score may depend on the other queries.
-        regression: whether it takes real targets; if not, it takes classes.
+        regression: whether it takes real targets.
+        takes_maps: whether it takes feature maps [B, S, D, H, W] as well as vectors [B, S, D].
         order_matters: whether its answers depend on the order of the support set.
         config: its name and options, from which `create` makes it again.
 
@@ -28,6 +29,7 @@ class Head(nn.Module, ABC):
 
     transductive = False
     regression = False
+    takes_maps = False
     order_matters = False
     config: dict[str, Any]
 

@@ -19,7 +19,8 @@ class InformationMaximisation(Transductive):
 
     $H$ being the entropy: each answer sure, and with $b > 0$ all classes answered equally often. The last
     two are minus the mutual information of queries and answers when $\lambda = b = 1$. The steps are
-    written out, so that gradients pass through them to the embedding.
+    plain gradient descent, where the paper takes many small ones of Adam, and are written out, so that
+    gradients pass through them to the embedding. Unlabelled examples count as queries.
 
     Boudiaf and others (2020), TIM, https://arxiv.org/abs/2008.11297
 
@@ -78,7 +79,8 @@ class InformationMaximisation(Transductive):
         z_joining, weight_joining = state.joined_by(unit(z_query), weight)
         everything = torch.cat([state.z, z_joining], dim=1)
         labelled = state.membership / state.membership.sum((1, 2), keepdim=True)
-        joining = (weight_joining / weight_joining.sum(1, keepdim=True).clamp(min=1))[..., None]
+        mass = weight_joining.sum(1, keepdim=True)
+        joining = (weight_joining / mass.where(mass > 0, 1))[..., None]
         centres = state.centres
         for _ in range(self.steps):
             known = self._log_p(state.z, centres, state.present).exp()
@@ -87,7 +89,7 @@ class InformationMaximisation(Transductive):
             slope = torch.cat([pull_known, pull], dim=1)  # of the loss by the logits, [B, M, N]
             moved = slope.mT @ everything - slope.sum(1)[..., None] * centres
             centres = centres - self.learning_rate * 2 * self.scale * moved
-        return self._log_p(z_joining, centres, state.present)[:, -z_query.shape[1] :]
+        return self._log_p(z_joining, centres, state.present)[:, state.z_unlabelled.shape[1] :]
 
     def _log_p(self, z: Tensor, centres: Tensor, present: Tensor) -> Tensor:
         logits = -self.scale * squared_euclidean(z, centres)
@@ -100,6 +102,6 @@ class InformationMaximisation(Transductive):
         the mean answer $p_{jk} (\log \hat p_k - \sum_l p_{jl} \log \hat p_l)$.
         """
         p = log_p.exp()
-        log_mean = (share * p).sum(1, keepdim=True).clamp(min=torch.finfo(p.dtype).tiny).log()
+        log_mean = (share.log() + log_p).logsumexp(1, keepdim=True).clamp(min=NEVER)
         surprise = self.balance * log_mean - self.certainty * log_p
         return p * (surprise - (p * surprise).sum(-1, keepdim=True))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ..._checks import check_positive, whole
 from ..distances import squared_euclidean
+from .head import NEVER
 from .transduction import Known, Transductive
 
 
@@ -71,7 +72,7 @@ class LabelPropagation(Transductive):
             [state.membership, z.new_zeros(*z_joining.shape[:2], state.membership.shape[-1])], 1
         )
         F = torch.linalg.solve(identity - self.alpha * S, Y)
-        return self.log_scale.exp() * F[:, -z_query.shape[1] :]
+        return self.log_scale.exp() * F[:, z.shape[1] - z_query.shape[1] :]
 
     def _graph(self, z: Tensor, real: Tensor) -> Tensor:
         """S [B, M, M] of nodes z [B, M, D], of which some are real [B, M]."""
@@ -79,12 +80,11 @@ class LabelPropagation(Transductive):
         joined = real[:, :, None] & real[:, None, :] & ~loop
         squared = squared_euclidean(z, z).where(joined, 0)
         mean = squared.sum((1, 2), keepdim=True) / joined.sum((1, 2), keepdim=True).clamp(min=1)
-        exponent = -0.5 * squared / (self.log_bandwidth.exp().square() * mean.where(mean > 0, 1))
-        A = exponent.exp().where(joined, 0)
+        log_A = -0.5 * squared / (self.log_bandwidth.exp().square() * mean.where(mean > 0, 1))
+        log_A = log_A.masked_fill(~joined, NEVER)
         if self.neighbours < z.shape[1]:
-            least = A.topk(self.neighbours, dim=-1).values[..., -1:]
-            nearest = least <= A
-            A = A.where(nearest | nearest.mT, 0)
-        degree = A.sum(-1)
-        root = degree.where(degree > 0, 1).rsqrt()
-        return root[:, :, None] * A * root[:, None, :]
+            least = log_A.topk(self.neighbours, dim=-1).values[..., -1:]
+            far = log_A < least
+            joined = joined & ~(far & far.mT)
+        log_degree = log_A.masked_fill(~joined, NEVER).logsumexp(-1, keepdim=True)
+        return (log_A - (log_degree + log_degree.mT) / 2).where(joined, NEVER).exp()

@@ -31,6 +31,8 @@ class Mahalanobis(Head):
     $Q_k = \lambda_k \Sigma_k + (1 - \lambda_k) \Sigma + \beta I$ and $\lambda_k = n_k / (n_k + 1)$, where
     $\Sigma_k$ is the covariance of the $n_k$ support embeddings of class $k$ (zero for one example) and
     $\Sigma$ that of the whole support set. The more examples a class has, the more it trusts its own shape.
+    In float32 the scores lose digits where embeddings are hundreds of times longer than $\sqrt\beta$:
+    scale or normalise those first.
 
     Bateni and others (2020), Simple CNAPS, https://arxiv.org/abs/1912.03432
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_positive, whole
+from ..._checks import check_positive, seed_of, whole
 from ..distances import DISTANCES
 from .full_context import FullContext
 from .head import NEVER, Head, check_features, ones_unless
@@ -75,19 +75,22 @@ class Matching(Head):
         super().__init__()
         check_positive(scale=scale)
         self.regression = bool(regression)
-        self.order_matters = whole("context_steps", context_steps, at_least=0) > 0
+        context_steps = whole("context_steps", context_steps, at_least=0)
+        self.order_matters = context_steps > 0
         self.config = {
             "name": "matching",
             "distance": distance,
             "scale": float(scale),
-            "learn_scale": learn_scale,
+            "learn_scale": bool(learn_scale),
             "regression": self.regression,
             "context_steps": context_steps,
-            "n_features": n_features,
-            "seed": seed,
+            "n_features": whole("n_features", n_features),
+            "seed": seed_of(seed),
         }
         self.distance = DISTANCES[distance]
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log(), requires_grad=learn_scale)
+        self.log_scale = nn.Parameter(
+            torch.tensor(float(scale)).log(), requires_grad=bool(learn_scale)
+        )
         self.context = FullContext(n_features, context_steps, seed) if context_steps else None
 
     def fit(

@@ -16,7 +16,7 @@ class Prototypes(NamedTuple):
 
     Attributes:
         centres: [B, N, D], in the space in which queries are compared with them.
-        origin: [B, 1, D] or [D], what is subtracted from queries; 0 where nothing is.
+        origin: [B, 1, D], what is subtracted from queries; 0 where nothing is.
 
     Derived in chapter 10, *Prototypical networks*.
     """
@@ -76,20 +76,24 @@ class Prototypical(Head):
         if self.centred_on_support and centre != "support":
             raise ValueError(f"centre is {centre!r}; it is 'support', D numbers or None")
         given = centre is not None and not self.centred_on_support
-        mean = torch.as_tensor(centre, dtype=torch.float32).cpu() if given else torch.zeros(1)
-        if mean.dim() != 1:
-            raise ValueError(f"centre has shape {list(mean.shape)}; it needs [D]")
+        mean = torch.zeros(1)
+        if given:
+            mean = torch.as_tensor(centre, dtype=torch.float32).detach().cpu().clone()
+        if mean.dim() != 1 or len(mean) == 0 or not mean.isfinite().all():
+            raise ValueError(f"centre has shape {list(mean.shape)}; it needs [D] finite numbers")
         self.config = {
             "name": "prototypical",
             "distance": distance,
             "scale": float(scale),
-            "learn_scale": learn_scale,
+            "learn_scale": bool(learn_scale),
             "centre": mean.tolist() if given else centre,
             "normalise": bool(normalise),
         }
         self.distance = DISTANCES[distance]
         self.normalise = bool(normalise)
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log(), requires_grad=learn_scale)
+        self.log_scale = nn.Parameter(
+            torch.tensor(float(scale)).log(), requires_grad=bool(learn_scale)
+        )
         self.register_buffer("mean", mean, persistent=False)
 
     def fit(
@@ -103,7 +107,7 @@ class Prototypical(Head):
         if isinstance(self.config["centre"], list):
             check_features(self, z_support, len(self.mean))
         membership = ones_unless(weight, z_support)[..., None] * targets
-        origin = self.mean
+        origin = self.mean.expand(len(z_support), 1, -1)
         if self.centred_on_support:
             present = (membership.sum(1) > 0).to(z_support.dtype)[..., None]
             origin = weighted_mean(weighted_mean(z_support, membership), present)

@@ -30,7 +30,8 @@ class Relation(Head):
     $r_k(z) = g_\phi([c_k, z])$: two blocks of convolution, batch normalisation and ReLU over the pair, the
     mean over positions, and two linear layers. The score is $r$ before the sigmoid that would make it a
     number from 0 to 1; train it with `losses.pair_squared_error` as the paper does. The paper adds up the
-    embeddings of a class; here they are averaged, so that shots may be unequal.
+    embeddings of a class; here they are averaged, so that shots may be unequal. Its blocks end in pooling;
+    here the mean over positions takes the place of that, so that maps may have any size.
 
     Sung and others (2018), https://arxiv.org/abs/1711.06025
 
@@ -57,6 +58,8 @@ class Relation(Head):
     Derived in chapter 11, *Relation networks*.
     """
 
+    takes_maps = True
+
     def __init__(self, n_features: int = 64, width: int = 64, kernel_size: int = 1, seed: int = 0):
         super().__init__()
         self.config = {
@@ -68,7 +71,7 @@ class Relation(Head):
         }
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; it needs to be odd")
-        with seeded(seed):
+        with seeded(self.config["seed"]):
             self.compare = nn.Sequential(
                 *_block(2 * n_features, width, kernel_size), *_block(width, width, kernel_size)
             )
@@ -94,9 +97,8 @@ class Relation(Head):
         first, *rest = self.compare
         of_centre, of_query = first.weight.chunk(2, dim=1)
         centres, queries = _filtered(state.centres, of_centre), _filtered(z_query, of_query)
-        maps = (
-            centres[episode, k] + queries[episode, query]
-        )  # first([c, z]), one filtering for many pairs
+        # first([c, z]) is the sum of what it makes of each, so that each is filtered once
+        maps = centres[episode, k] + queries[episode, query]
         for layer in rest:
             maps = layer(maps)
         relation = self.judge(maps.mean((2, 3)))[:, 0]

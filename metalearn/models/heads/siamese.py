@@ -27,8 +27,8 @@ class Siamese(Head):
     r"""Verifies pairs: the log-odds that two embeddings are of one class, by a learned Manhattan distance.
 
     $\text{logit}(z, z') = b - \sum_j e^{a_j} |z_j - z'_j|$, with $a$ and $b$ learned across tasks. A class
-    is scored by the mean of its examples' log-odds. The paper's weights may have either sign; here they
-    are positive, which keeps the sum a distance.
+    is scored by the mean of its examples' log-odds. The paper has no $b$, and its weights may have either
+    sign; here they are positive, which keeps the sum a distance.
 
     Koch, Zemel, Salakhutdinov (2015), https://www.cs.cmu.edu/~rsalakhu/papers/oneshot1.pdf
 
@@ -70,7 +70,8 @@ class Siamese(Head):
     ) -> Pairs:
         check_features(self, z_support, self.config["n_features"])
         membership = ones_unless(weight, z_support)[..., None] * targets
-        share = membership / membership.sum(1, keepdim=True).clamp(min=1)
+        mass = membership.sum(1, keepdim=True)
+        share = membership / mass.where(mass > 0, 1)
         return Pairs(self.log_weight.exp() * z_support, share)
 
     def score(self, state: Pairs, z_query: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -20,7 +20,8 @@ class Sinkhorn(Transductive):
     receive as much as each other; Sinkhorn's iteration finds it,
     $f_k \leftarrow b \, (f_k + \log \frac{Q}{N} - \log \sum_j P_{jk})$ with $b = 1$. With $b = 0$ nothing
     is assumed of how often a class is asked for, and what lies between half believes it. Then the centres
-    move a part of the way to the means of what their classes have. The score is $\log P$.
+    move a part of the way to the means of what their classes have. The score is $\log P$. Unlabelled
+    examples count as queries.
 
     Hu, Gripon, Pateux (2020), PT-MAP, https://arxiv.org/abs/2006.03806; Cuturi (2013), Sinkhorn distances,
     https://arxiv.org/abs/1306.0895. The paper's power transform is left to the embedding.
@@ -54,8 +55,10 @@ class Sinkhorn(Transductive):
     ):
         super().__init__()
         check_positive(rate=rate, scale=scale)
-        if not 0 <= balance <= 1 or rate > 1:
-            raise ValueError(f"balance is {balance}, rate is {rate}; they need to be at most 1")
+        if not 0 <= balance <= 1:
+            raise ValueError(f"balance is {balance}; it needs to be from 0 to 1")
+        if rate > 1:
+            raise ValueError(f"rate is {rate}; it needs to be at most 1")
         self.config = {
             "name": "sinkhorn",
             "balance": float(balance),
@@ -79,7 +82,7 @@ class Sinkhorn(Transductive):
             target = weighted_mean(everything, torch.cat([state.membership, joining], dim=1))
             centres = centres + self.rate * (target - centres)
         log_share, f = self._shared_out(z_joining, centres, weight_joining, state.present, f)
-        return log_share[:, -z_query.shape[1] :]
+        return log_share[:, state.z_unlabelled.shape[1] :]
 
     def _shared_out(
         self, z: Tensor, centres: Tensor, weight: Tensor, present: Tensor, f: Tensor

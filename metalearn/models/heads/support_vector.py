@@ -31,6 +31,7 @@ class SupportVector(Head):
 
     Raises:
         ValueError: a C, scale or tolerance that is not positive.
+        FloatingPointError: the solver does not reach its tolerance, as with embeddings thousands long.
 
     Example:
         >>> head = SupportVector(C=10.0)
@@ -66,9 +67,12 @@ class SupportVector(Head):
         upper = self.C * weight * targets
         absent = upper.sum(1, keepdim=True) == 0
         alpha = DualSolution.apply(
-            Z @ Z.mT, targets.masked_fill(absent, NO_MARGIN), upper, self.tolerance
+            Z.double() @ Z.double().mT,
+            targets.masked_fill(absent, NO_MARGIN),
+            upper,
+            self.tolerance,
         )
-        return Z.mT @ alpha
+        return Z.mT @ alpha.to(Z.dtype)
 
     def score(self, state: Tensor, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
         return self.log_scale.exp() * (z_query @ state)
