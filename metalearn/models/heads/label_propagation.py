@@ -71,7 +71,7 @@ class LabelPropagation(Transductive):
         Y = torch.cat(
             [state.membership, z.new_zeros(*z_joining.shape[:2], state.membership.shape[-1])], 1
         )
-        F = torch.linalg.solve(identity - self.alpha * S, Y)
+        F = torch.cholesky_solve(Y, torch.linalg.cholesky(identity - self.alpha * S))
         return self.log_scale.exp() * F[:, z.shape[1] - z_query.shape[1] :]
 
     def _graph(self, z: Tensor, real: Tensor) -> Tensor:

@@ -63,12 +63,13 @@ class Ridge(Head):
         Z, Y = root * z_support, root * targets.to(z_support.dtype)
         n_examples, n_dimensions = Z.shape[1:]
         if n_examples > n_dimensions:
-            return torch.linalg.solve(self._regularised(Z.mT @ Z), Z.mT @ Y)
-        return Z.mT @ torch.linalg.solve(self._regularised(Z @ Z.mT), Y)
+            return torch.cholesky_solve(Z.mT @ Y, self._factor(Z.mT @ Z))
+        return Z.mT @ torch.cholesky_solve(Y, self._factor(Z @ Z.mT))
 
     def score(self, state: Tensor, z_query: Tensor, weight: Tensor | None = None) -> Tensor:
         return self.log_scale.exp() * (z_query @ state) + self.bias
 
-    def _regularised(self, gram: Tensor) -> Tensor:
+    def _factor(self, gram: Tensor) -> Tensor:
+        """The Cholesky factor of the regularised matrix, which is symmetric and positive definite."""
         identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-        return gram + self.log_regularisation.exp() * identity
+        return torch.linalg.cholesky(gram + self.log_regularisation.exp() * identity)
