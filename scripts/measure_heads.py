@@ -91,7 +91,12 @@ def candidates(mean: torch.Tensor) -> list[Candidate]:
         Candidate("Feat", partial(h.Feat, scale=0.1, learn_scale=True), trained=True),
         Candidate("Relation", h.Relation, loss=losses.pair_squared_error, trained=True),
         Candidate("Ridge", h.Ridge, trained=True),
-        Candidate("SupportVector", h.SupportVector, each(C=[0.1, 0.01, 1.0]), own=False),
+        Candidate(
+            "SupportVector",
+            partial(h.SupportVector, tolerance=1e-3),
+            each(C=[0.1, 0.01, 1.0]),
+            own=False,
+        ),
         Candidate("CosineClassifier", h.CosineClassifier, each(steps=[20, 5, 50])),
         Candidate("SoftKMeans", h.SoftKMeans),
         Candidate("LabelPropagation", h.LabelPropagation, trained=True),

@@ -97,6 +97,8 @@ class LargeMaps(nn.Module):
 class OfMaps(heads.Prototypical):
     """Prototypes of maps."""
 
+    takes_maps = True
+
     def fit(self, z_support, *arguments):
         assert z_support.dim() == 5
         return super().fit(z_support.flatten(2), *arguments)

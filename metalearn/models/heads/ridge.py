@@ -28,9 +28,9 @@ class Ridge(Head):
         ValueError: a regularisation or scale that is not positive.
 
     Example:
-        >>> z = torch.tensor([[[1.0], [2.0]]])
+        >>> z = torch.ones(1, 3, 1)
         >>> head = Ridge(regularisation=1.0)
-        >>> W = head.fit(z, targets=torch.tensor([[[2.0], [5.0]]]))  # (1*2 + 2*5) / (1 + 4 + 1)
+        >>> W = head.fit(z, targets=torch.tensor([[[2.0], [2.0], [4.0]]]))  # (2 + 2 + 4) / (3 + 1)
         >>> head.score(W, torch.tensor([[[3.0]]])).detach()
         tensor([[[6.]]])
 
