@@ -104,7 +104,7 @@ def main() -> None:
         arrow(ax, (4.55, y), (5.75, y), "yes")
         arrow(ax, (2.4, y - 0.55), (2.4, y - ROW + 0.55), "no")
     y = -ROW * len(steps)
-    box(ax, 2.4, y, "Prototypical, normalised", ml.plots.GREEN, fontweight="bold")
+    box(ax, 2.4, y, "Prototypical", ml.plots.GREEN, fontweight="bold")
     ax.text(
         4.6,
         y,
