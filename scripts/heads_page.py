@@ -49,10 +49,12 @@ def results(what: str) -> dict:
 
 
 def tables(what: str) -> str:
-    """One table for 1 shot and one for 5, and how they were made, in Markdown."""
+    """A table for 1 shot and one for 5, what the heads cost, and how all was made, in Markdown."""
     found = results(what)
     about, heads = found["about"], found["heads"]
     parts = [table(heads, about["ways"], n_shot) for n_shot in (1, 5)]
+    if all("milliseconds" in row for row in heads.values()):
+        parts.append(costs(heads))
     made = (
         f"Made by `{about['command']}` (PyTorch {about['torch']}; {about['machine']}; "
         f"{about['episodes']:,} episodes with {about['n_query']} queries a class; "
@@ -63,32 +65,52 @@ def tables(what: str) -> str:
 
 def table(heads: dict[str, dict], ways: dict[str, int], n_shot: int) -> str:
     """Accuracy with its interval, and the paired difference to the first head below it."""
-    timed = n_shot == 1 and all("milliseconds" in row for row in heads.values())
     columns = [f"{POOLS[pool]}, {n_way}-way" for pool, n_way in ways.items()]
-    extra = ["parameters", "ms an episode"] if timed else []
-    lines = [
-        f"**{n_shot} {'example' if n_shot == 1 else 'examples'} of each class**\n",
-        "| " + " | ".join(["head", *columns, *extra]) + " |",
-        "| --- |" + " ---: |" * len(columns + extra),
+    rows = [
+        [
+            linked(title, row["transductive"]),
+            *(cell(row["scores"][f"{pool}, {n_shot}-shot"]) for pool in ways),
+        ]
+        for title, row in heads.items()
     ]
-    for title, row in heads.items():
-        cells = [cell(row["scores"][f"{pool}, {n_shot}-shot"]) for pool in ways]
-        if timed:
-            cells += [f"{row['parameters']:,}", f"{row['milliseconds']:.2f}"]
-        lines.append("| " + " | ".join([linked(title, row["transductive"]), *cells]) + " |")
-    return "\n".join(lines)
+    examples = "example" if n_shot == 1 else "examples"
+    return markdown(f"{n_shot} {examples} of each class", ["head", *columns], rows)
+
+
+def costs(heads: dict[str, dict]) -> str:
+    """How many numbers a head learns across tasks, and how long an episode takes it."""
+    rows = [
+        [
+            linked(title, row["transductive"]),
+            f"{row['parameters']:,}",
+            f"{row['milliseconds']:.2f}",
+        ]
+        for title, row in heads.items()
+    ]
+    return markdown("What it costs", ["head", "parameters", "ms an episode"], rows)
+
+
+def markdown(title: str, head: list[str], rows: list[list[str]]) -> str:
+    """A table of Markdown under its title."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join([f"**{title}**", "", *("| " + " | ".join(line) + " |" for line in lines)])
 
 
 def cell(values: list[float]) -> str:
     """A mean with its interval, and below it the difference, bold if its interval leaves out 0."""
     mean, half_width, difference, difference_half_width = values
-    shown = f"{mean:.1f} ± {half_width:.1f}"
+    shown = between(f"{mean:.1f}", half_width)
     if difference_half_width == 0:
         return shown
-    compared = f"{difference:+.1f} ± {difference_half_width:.1f}"
-    return f"{shown}<br>" + (
-        f"**{compared}**" if abs(difference) > difference_half_width else compared
-    )
+    compared = between(f"{difference:+.1f}", difference_half_width)
+    if abs(difference) > difference_half_width:
+        compared = f"**{compared}**"
+    return f"{shown}<br>{compared}"
+
+
+def between(value: str, half_width: float) -> str:
+    """A value with its interval, which no line break parts."""
+    return f"{value}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half_width:.1f}"
 
 
 def linked(title: str, transductive: bool) -> str:
