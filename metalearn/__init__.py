@@ -7,6 +7,7 @@ loop that joins them, `evaluation` the honest score, `data` what tasks are drawn
 from importlib import import_module
 
 from . import losses, metrics, tasks, updates
+from .calibration import Calibration
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate, table
 from .history import History
@@ -28,12 +29,14 @@ __all__ = [
     "OMNIGLOT_SCRIPTS",
     "BanditTasks",
     "Batch",
+    "Calibration",
     "ClassificationTasks",
     "CurveTasks",
     "Difference",
     "Estimator",
     "Examples",
     "FeatureTasks",
+    "FewShotClassifier",
     "History",
     "MetricLearner",
     "Pool",
@@ -44,6 +47,7 @@ __all__ = [
     "compare",
     "distances",
     "evaluate",
+    "export",
     "heads",
     "load_pool",
     "losses",
@@ -58,8 +62,12 @@ __all__ = [
 ]
 
 
+# What imports matplotlib or scikit-learn is imported when it is first asked for.
+LATER = {"FewShotClassifier": ".deploy", "export": ".exporting", "plots": ".plots"}
+
+
 def __getattr__(name: str):
-    """Import `plots`, and with it matplotlib, when it is first asked for."""
-    if name == "plots":
-        return import_module(".plots", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(LATER[name], __name__)
+    return module if name == "plots" else getattr(module, name)

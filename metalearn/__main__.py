@@ -1,9 +1,11 @@
-"""The command line: python -m metalearn train | evaluate | data."""
+"""The command line: python -m metalearn train | evaluate | export | data."""
 
 import argparse
 import inspect
 import json
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ from . import (
     evaluate,
     heads,
     load_pool,
+    parallel,
 )
+from ._naming import times
 from .data import POOLS, cache
-from .files import written_whole
+from .files import load_tensors, written_whole
 from .models.learner import evaluation_mode
 from .updates import Gradient, cosine_to_zero
 
@@ -54,14 +58,16 @@ USER_ERRORS = (ValueError, OSError, ImportError, FloatingPointError)
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; what a user can get wrong ends in one sentence, not in a traceback."""
     options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except USER_ERRORS as error:
-        print(f"metalearn: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nmetalearn: stopped", file=sys.stderr)
-        return 130
+    with parallel.processes():
+        try:
+            with redirect_stdout(sys.stdout if parallel.rank() == 0 else StringIO()):
+                return options.run(options)
+        except USER_ERRORS as error:
+            _say(f"metalearn: {error}")
+            return 1
+        except KeyboardInterrupt:
+            _say("\nmetalearn: stopped")
+            return 130
 
 
 def train(options: argparse.Namespace) -> int:
@@ -92,6 +98,7 @@ def train(options: argparse.Namespace) -> int:
     )
     backbone = backbones.create(options.backbone, **_backbone_options(options, pool))
     learner = MetricLearner(backbone, _head(options.head, backbone, pool))
+    learner.to(parallel.device(options.device))
     trainer = Trainer(
         learner,
         tasks,
@@ -104,16 +111,14 @@ def train(options: argparse.Namespace) -> int:
     )
     if not options.resume:
         trainer.checkpoint.refuse_to_overwrite()
-        _write_run(out, options, pool)
+        if parallel.rank() == 0:
+            _write_run(out, options, pool)
     try:
         history = trainer.fit(options.steps, resume=options.resume)
     except KeyboardInterrupt:
         kept = trainer.checkpoint.path.exists()
         advice = f"; go on with\n  python -m metalearn train --out {out} --resume" if kept else ""
-        print(
-            f"\nstopped after {trainer.history.steps} of {options.steps} steps{advice}",
-            file=sys.stderr,
-        )
+        _say(f"\nstopped after {trainer.history.steps} of {options.steps} steps{advice}")
         return 130
     print(
         f"{history.steps:,} steps in {history.seconds:.0f} s; best validation accuracy "
@@ -128,7 +133,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
     """Measure a trained learner on classes that it was not trained on."""
     folder = Path(options.out)
     run = _read_run(folder)
-    learner = MetricLearner.load(folder / "best.safetensors")
+    learner = MetricLearner.load(folder / "best.safetensors").to(parallel.device(options.device))
     name, shape = options.pool or run["pool"], tuple(run["shape"])
     pool = _pool(name, shape)
     what = name
@@ -154,6 +159,27 @@ def evaluate_run(options: argparse.Namespace) -> int:
     )
     report = evaluate(learner, tasks, options.episodes)
     print(f"{what}: {options.n_way}-way {options.n_shot}-shot accuracy {report}")
+    return 0
+
+
+def export_model(options: argparse.Namespace) -> int:
+    """Write a trained learner or a saved classifier as an ONNX file."""
+    from . import FewShotClassifier, export
+
+    source, out = Path(options.source), Path(options.out)
+    if source.is_dir():
+        model = MetricLearner.load(source / "best.safetensors")
+        shape = tuple(_read_run(source)["shape"])
+    elif "classifier" in load_tensors(source)[1]:
+        model = FewShotClassifier.load(source)
+        shape = model.example_shape_
+    else:
+        model, shape = MetricLearner.load(source), options.shape and tuple(options.shape)
+    difference = export(model, out, shape)
+    print(
+        f"{out}: {out.stat().st_size / 1e6:.2f} MB, examples of {times(shape)}; onnxruntime's numbers "
+        f"differ from torch's by {difference:.1e}"
+    )
     return 0
 
 
@@ -215,6 +241,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_episode(sub, n_way=5, n_query=15)
     sub.add_argument("--episodes", type=int, default=1000, help="how many episodes")
 
+    sub = command("export", export_model, "write a learner or classifier as an ONNX file")
+    sub.add_argument("source", help="the folder of a training, or a .safetensors file")
+    sub.add_argument("out", help="the ONNX file to write")
+    sub.add_argument(
+        "--shape", type=int, nargs="+", help="of one example, for a learner in a file: 1 28 28"
+    )
+
     command("data", data, "list the pools: what each is, whether it is here, size and licence")
     return parser
 
@@ -224,6 +257,15 @@ def _add_episode(parser: argparse.ArgumentParser, n_way: int, n_query: int) -> N
     parser.add_argument("--n-shot", type=int, default=1, help="support examples of each class")
     parser.add_argument("--n-query", type=int, default=n_query, help="query examples of each class")
     parser.add_argument("--seed", type=int, default=0, help="names the episodes and the split")
+    parser.add_argument(
+        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
+    )
+
+
+def _say(sentence: str) -> None:
+    """Why a command ends, once for all processes."""
+    if parallel.may_speak():
+        print(sentence, file=sys.stderr)
 
 
 def _pool(name: str, shape: tuple[int, ...]) -> Pool:

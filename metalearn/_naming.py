@@ -31,3 +31,13 @@ def in_words(metric: str) -> str:
         'macro F1'
     """
     return metric.replace("_", " ").replace("f1", "F1")
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """The shape of an example as people write it.
+
+    Example:
+        >>> times((1, 28, 28))
+        '1x28x28'
+    """
+    return "x".join(map(str, shape))

@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from .files import load_tensors, save_tensors
+from .models.learner import MetricLearner
+from .parallel import gathered, rank
 
 PARTS = ("learner", "best", "update", "best_update")
 
@@ -27,11 +29,19 @@ class Checkpoint:
     def save(
         self, settings: dict[str, Any], history: dict[str, Any], parts: dict[str, dict[str, Tensor]]
     ) -> None:
-        """Write everything in one file, whole or not at all."""
-        tensors = {
-            f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()
-        }
-        save_tensors(self.path, tensors, {"training": settings, "history": history})
+        """Write everything in one file, whole or not at all, and the best learner in one of its own.
+
+        Of several processes the first writes, and the others wait for it.
+        """
+        if rank() == 0:
+            tensors = {
+                f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()
+            }
+            save_tensors(self.path, tensors, {"training": settings, "history": history})
+            best = parts["best"] or parts["learner"]
+            about = {"learner": settings["learner"]}
+            save_tensors(self.folder / "best.safetensors", best, about)
+        gathered([])
 
     def load(self, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
         """History and parts, if they are of a training with these settings.
@@ -58,3 +68,11 @@ class Checkpoint:
             part, name = key.split("/", 1)
             parts[part][name] = tensor
         return about["history"], parts
+
+
+def architecture(learner: MetricLearner) -> dict[str, Any] | str:
+    """What a learner is made again from; of parts that metalearn does not know, their printed form."""
+    try:
+        return learner.config
+    except TypeError:
+        return repr(learner)

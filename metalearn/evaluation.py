@@ -1,13 +1,13 @@
 """Many episodes, a mean and its confidence interval, and paired differences."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from . import metrics
+from . import metrics, parallel
 from ._checks import whole
 from ._naming import in_words, name_of, plain
 from .models.learner import MetricLearner, evaluation_mode
@@ -144,10 +144,11 @@ def evaluate(
             tasks = tasks.with_embeddings(_checked(learner.embed_pool(tasks.pool).images))
             learner = learner.on_embeddings()
         scores = [
-            _scores(learner, batch.to(device), metric).cpu() for batch in _batches(tasks, episodes)
+            _scores(learner, tasks.batch(part).to(device), metric).cpu()
+            for part in parallel.share(_batches(episodes))
         ]
     return Report(
-        torch.cat(scores).double().numpy(),
+        torch.cat(parallel.gathered(scores)).double().numpy(),
         name,
         percent,
         identity,
@@ -220,9 +221,9 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _batches(tasks: Tasks, episodes: int) -> Iterator[Batch]:
-    for start in range(0, episodes, EPISODES_IN_BATCH):
-        yield tasks.batch(range(start, min(start + EPISODES_IN_BATCH, episodes)))
+def _batches(episodes: int) -> list[range]:
+    numbers, starts = range(episodes), range(0, episodes, EPISODES_IN_BATCH)
+    return [numbers[start : start + EPISODES_IN_BATCH] for start in starts]
 
 
 def _scores(learner: MetricLearner, batch: Batch, metric: metrics.Metric) -> torch.Tensor:

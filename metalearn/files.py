@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 ABOUT = "metalearn"
+PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How they begin: torch's archives and the protocols from 2 on."""
 
 
 @contextmanager
@@ -73,8 +75,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     with path.open("rb") as file:
-        start = file.read(2)
-    if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        start = file.read(9)
+    is_safetensors = start[8:] == b"{"  # after the length of its header, which may look like a pickle
+    if start[:2] in PICKLES and not is_safetensors:
         raise ValueError(f"{path} holds a pickle, which could run any program; it is not opened")
     try:
         with safe_open(path, framework="pt") as file:

@@ -8,19 +8,27 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_between_steps() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that no step is cut in half; a second Ctrl-C stops at once."""
+    """Ctrl-C sets the event, so that no step is cut in half; a second Ctrl-C stops at once.
+
+    So does the signal to terminate, which torchrun and clusters send.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def ask(number: int, frame: object) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, before)
+        put_back()
 
-    signal.signal(signal.SIGINT, ask)
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()

@@ -1,8 +1,7 @@
 """The loop: select tasks, learn a model of each, evaluate it, update; and what a training needs around."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,14 +10,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import losses, metrics
+from . import losses, metrics, parallel
 from ._checks import whole
 from ._naming import name_of, plain
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, architecture
 from .evaluation import evaluate
-from .files import save_tensors, writable_folder
+from .files import writable_folder
 from .history import History
 from .interrupt import stop_between_steps
+from .joint import joint_step, mean_of_all
 from .models.learner import MetricLearner
 from .precision import computes_bfloat16
 from .tasks import Tasks
@@ -97,6 +97,11 @@ class Trainer:
         batch_size = whole("batch_size", batch_size)
         validate_every = whole("validate_every", validate_every)
         validation_episodes = whole("validation_episodes", validation_episodes, at_least=2)
+        if batch_size % parallel.n_processes():
+            raise ValueError(
+                f"batch_size is {batch_size}; it needs to be a multiple of {parallel.n_processes()}, the "
+                "number of processes, each of which takes a share of a step's episodes"
+            )
         if precision not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"precision is {precision!r}; it is 'auto', 'bfloat16' or 'float32'")
         if patience is not None and validation is None:
@@ -126,7 +131,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_update: dict[str, Tensor] = {}
         self.finished = False
-        self._architecture = _architecture(learner)
+        self._architecture = architecture(learner)
 
     def fit(self, steps: int, resume: bool = False) -> History:
         """Train until `steps` steps have been made in all.
@@ -156,10 +161,11 @@ class Trainer:
         bar = tqdm(
             total=steps,
             initial=self.history.steps,
-            disable=not self.progress,
+            disable=not self.progress or parallel.rank() > 0,
             unit="step",
             ncols=88,
         )
+        parallel.agree(self.learner)
         self._started = time.perf_counter() - self.history.seconds
         with bar, stop_between_steps() as stop_asked:
             while self.history.steps < steps and not self._out_of_patience():
@@ -170,7 +176,7 @@ class Trainer:
                     self._save_checkpoint(steps)
                 bar.set_postfix_str(self._in_words(), refresh=False)
                 bar.update()
-                if stop_asked.is_set() and self.history.steps < steps:
+                if parallel.any_of(stop_asked.is_set()) and self.history.steps < steps:
                     self._save_checkpoint(steps)
                     raise KeyboardInterrupt
         if self.history.validation:
@@ -182,7 +188,7 @@ class Trainer:
     def _step(self, progress: float) -> float:
         """The four steps of metric-based meta-learning, once."""
         first = self.history.steps * self.batch_size
-        episodes = range(first, first + self.batch_size)
+        episodes = parallel.share(range(first, first + self.batch_size))
         batch = self.tasks.batch(episodes).to(self.learner.device)  # 1 select
         self.learner.train(self.update.differentiates)
 
@@ -190,9 +196,10 @@ class Trainer:
             with self._autocast():
                 fitted = self.learner.fit(batch.support, batch.unlabelled)  # 2 learn
                 scores = self.learner.predict(fitted, batch.query.x, batch.query.weight)
-            return self.loss(scores, batch.query.y, batch.query.weight).mean()  # 3 evaluate
+            loss = self.loss(scores, batch.query.y, batch.query.weight).mean()  # 3 evaluate
+            return mean_of_all(loss)
 
-        with self._own_randomness():
+        with joint_step(self.learner, self.history.steps):
             return self.update.step(objective, progress)  # 4 update
 
     def _validate(self) -> None:
@@ -219,14 +226,6 @@ class Trainer:
         if self.history.validation:
             words += f", validation {self.history.validation[-1]:.3f}"
         return words
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """What draws from torch's global generator, as dropout does, draws by the number of the step."""
-        device = self.learner.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.history.steps)
-            yield
 
     # Number format
 
@@ -262,19 +261,13 @@ class Trainer:
         self.history.seconds = time.perf_counter() - self._started
         if self.checkpoint is None:
             return
-        weights = self.learner.state_dict()
-        self.checkpoint.save(
-            self._settings(steps),
-            asdict(self.history),
-            {
-                "learner": weights,
-                "best": self.best,
-                "update": self.update.state_tensors(),
-                "best_update": self.best_update,
-            },
-        )
-        about = {"learner": self._architecture}
-        save_tensors(self.checkpoint.folder / "best.safetensors", self.best or weights, about)
+        parts = {
+            "learner": self.learner.state_dict(),
+            "best": self.best,
+            "update": self.update.state_tensors(),
+            "best_update": self.best_update,
+        }
+        self.checkpoint.save(self._settings(steps), asdict(self.history), parts)
 
     def _load_checkpoint(self, steps: int) -> None:
         if self.checkpoint is None:
@@ -284,14 +277,6 @@ class Trainer:
         self.update.load_state_tensors(parts["update"])
         self.best, self.best_update = parts["best"], parts["best_update"]
         self.history = History(**history)
-
-
-def _architecture(learner: MetricLearner) -> dict[str, Any] | str:
-    """What a learner is made again from; of parts that metalearn does not know, their printed form."""
-    try:
-        return learner.config
-    except TypeError:
-        return repr(learner)
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

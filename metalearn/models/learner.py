@@ -11,8 +11,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from .. import parallel
+from .._naming import times
 from ..data.pool import Pool
 from ..files import load_tensors, save_tensors
+from ..joint import before_and_in_all
 from ..tasks.episode import Examples
 from . import backbones, heads
 from .heads.head import Head, State
@@ -142,7 +145,7 @@ class MetricLearner(nn.Module):
         shape = tuple(x.shape[2:])
         if shape != fitted.shape:
             raise ValueError(
-                f"query examples are {_times(shape)}, support examples {_times(fitted.shape)}; "
+                f"query examples are {times(shape)}, support examples {times(fitted.shape)}; "
                 "they need to be the same"
             )
         z = self._embed_precisely(x, weight)
@@ -163,9 +166,9 @@ class MetricLearner(nn.Module):
         They are float32 and on the CPU.
         """
         with evaluation_mode(self), torch.inference_mode():
-            parts = torch.arange(len(pool)).split(1024)
+            parts = parallel.share(torch.arange(len(pool)).split(1024))
             z = [self.embed(pool.take(part)[None].to(self.device))[0].cpu() for part in parts]
-            return pool.with_embeddings(torch.cat(z).float())
+            return pool.with_embeddings(torch.cat(parallel.gathered(z)).float())
 
     def on_embeddings(self) -> Self:
         """The same learner, with the same head (not a copy), for embeddings in the place of pixels."""
@@ -246,15 +249,18 @@ class MetricLearner(nn.Module):
         """Embed [n, ...] in as many passes as the processor likes, each a mixture of all classes.
 
         Pass i of p takes the examples i, i + p, i + 2p, ...: support sets come sorted by class, and batch
-        statistics of a few classes only would mislead.
+        statistics of a few classes only would mislead. In a step that several processes make, examples
+        are counted on from process to process, so that together a pass is that of one process.
         """
-        n_passes = math.ceil(len(flat) / IMAGES_IN_PASS.get(flat.device.type, len(flat) or 1))
+        before, total = before_and_in_all(len(flat))
+        n_passes = math.ceil(total / IMAGES_IN_PASS.get(flat.device.type, total or 1))
         if n_passes <= 1:
-            return self.backbone(_scaled(flat))
-        parts = [self.backbone(_scaled(flat[i::n_passes])) for i in range(n_passes)]
+            return self.backbone(scaled(flat))
+        taken = [slice((i - before) % n_passes, None, n_passes) for i in range(n_passes)]
+        parts = [self.backbone(scaled(flat[own])) for own in taken]
         z = parts[0].new_empty(len(flat), *parts[0].shape[1:])
-        for i, part in enumerate(parts):
-            z[i::n_passes] = part
+        for own, part in zip(taken, parts, strict=True):
+            z[own] = part
         return z
 
 
@@ -270,9 +276,6 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _scaled(x: Tensor) -> Tensor:
+def scaled(x: Tensor) -> Tensor:
+    """uint8 pixels as float32 from 0 to 1; floats as they are."""
     return x.float() / 255 if x.dtype == torch.uint8 else x
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

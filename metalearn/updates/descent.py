@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .._checks import check_positive, seed_of, whole
 from .._naming import name_of
+from ..joint import average_gradients
 from .objective import Objective, finite
 from .schedules import Schedule, constant
 
@@ -142,6 +143,7 @@ class Gradient(_Descent):
                 "the objective has no gradient; EvolutionStrategy and RandomSearch need none"
             )
         value.backward()
+        average_gradients(self.parameters)
         return value.item()
 
 

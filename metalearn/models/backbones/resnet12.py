@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..._checks import seed_of, whole
+from ...joint import seed_apart
 from .building import check_pictures, seeded
 
 
@@ -161,5 +161,5 @@ class DropBlock(nn.Module):
         return maps * (kept * kept.numel() / kept.sum().clamp(min=1)).to(maps.dtype)
 
     def _generator(self, device: torch.device) -> torch.Generator:
-        entropy = np.random.SeedSequence([*self.seed, int(self.passes)]).generate_state(1)
-        return torch.Generator(device).manual_seed(int(entropy[0]))
+        seed = seed_apart([*self.seed, int(self.passes)])
+        return torch.Generator(device).manual_seed(seed)
