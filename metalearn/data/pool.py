@@ -78,11 +78,15 @@ class Pool:
     @property
     def images(self) -> Tensor:
         """All examples, [N, ...]."""
-        return self._store if self._rows is None else self._store[self._rows]
+        return self._store if self._rows is None else self._store.index_select(0, self._rows)
 
     def take(self, examples: Tensor) -> Tensor:
-        """The examples at these positions: [...] int64 -> [..., *shape]."""
-        return self._store[examples if self._rows is None else self._rows[examples]]
+        """The examples at these positions, from 0: [...] int64 -> [..., *shape]."""
+        rows = examples.flatten()
+        if self._rows is not None:
+            rows = self._rows.index_select(0, rows)
+        # Copies whole rows, where `_store[rows]` goes element by element: ten times as fast for uint8.
+        return self._store.index_select(0, rows).reshape(*examples.shape, *self.shape)
 
     @cached_property
     def examples_of(self) -> list[np.ndarray]:

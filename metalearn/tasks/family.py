@@ -119,6 +119,8 @@ def pick(rng: np.random.Generator, least_most: tuple[int, int], at_most: int) ->
 def padded(arrays: Sequence[np.ndarray]) -> Tensor:
     """Arrays of different lengths as one tensor [B, longest], padded with -100."""
     longest = max(map(len, arrays))
+    if all(len(array) == longest for array in arrays):
+        return torch.from_numpy(np.concatenate(arrays).reshape(len(arrays), longest))
     out = np.full((len(arrays), longest), PADDING, np.int64)
     for row, array in zip(out, arrays, strict=True):
         row[: len(array)] = array
