@@ -6,7 +6,7 @@ loop that joins them, `evaluation` the honest score, `data` what tasks are drawn
 
 from importlib import import_module
 
-from . import losses, metrics, tasks, updates
+from . import losses, metrics, parallel, tasks, updates
 from .calibration import Calibration
 from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate, table
@@ -53,6 +53,7 @@ __all__ = [
     "losses",
     "metrics",
     "model_card",
+    "parallel",
     "plots",
     "pretrained",
     "published_split",

@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import json
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -23,34 +22,15 @@ from . import (
     heads,
     load_pool,
     parallel,
+    runs,
 )
 from ._naming import times
 from .data import POOLS, cache
-from .files import load_tensors, written_whole
+from .files import load_tensors
 from .models.learner import evaluation_mode
 from .updates import Gradient, cosine_to_zero
 
 SPLIT = (0.64, 0.16, 0.20)
-RUN_FILE = "run.json"
-RUN_OPTIONS = {
-    "pool": str,
-    "size": int,
-    "channels": int,
-    "shape": list,
-    "without_omniglot_scripts": bool,
-    "rotations": bool,
-    "backbone": str,
-    "head": str,
-    "steps": int,
-    "batch_size": int,
-    "n_way": int,
-    "n_shot": int,
-    "n_query": int,
-    "seed": int,
-    "lr": float,
-    "validate_every": int,
-    "precision": str,
-}
 POOL_HELP = f"{', '.join(POOLS)}; or the path of a folder of pictures or of an .npz file"
 USER_ERRORS = (ValueError, OSError, ImportError, FloatingPointError)
 
@@ -74,8 +54,8 @@ def train(options: argparse.Namespace) -> int:
     """Train a learner and keep it in the folder `out`."""
     out = Path(options.out)
     if options.resume:
-        print(f"going on with the options that {out / RUN_FILE} holds")
-        options = argparse.Namespace(**{**vars(options), **_read_run(out), "resume": True})
+        print(f"going on with the options that {out / runs.FILE} holds")
+        options = argparse.Namespace(**{**vars(options), **runs.read(out), "resume": True})
     if options.steps < 1:
         raise ValueError(f"steps is {options.steps}; it needs to be at least 1")
     pool = _pool(options.pool, (options.channels, options.size, options.size))
@@ -112,7 +92,7 @@ def train(options: argparse.Namespace) -> int:
     if not options.resume:
         trainer.checkpoint.refuse_to_overwrite()
         if parallel.rank() == 0:
-            _write_run(out, options, pool)
+            runs.write(out, vars(options) | {"pool": _canonical(options.pool), "shape": pool.shape})
     try:
         history = trainer.fit(options.steps, resume=options.resume)
     except KeyboardInterrupt:
@@ -132,7 +112,7 @@ def train(options: argparse.Namespace) -> int:
 def evaluate_run(options: argparse.Namespace) -> int:
     """Measure a trained learner on classes that it was not trained on."""
     folder = Path(options.out)
-    run = _read_run(folder)
+    run = runs.read(folder)
     learner = MetricLearner.load(folder / "best.safetensors").to(parallel.device(options.device))
     name, shape = options.pool or run["pool"], tuple(run["shape"])
     pool = _pool(name, shape)
@@ -169,7 +149,7 @@ def export_model(options: argparse.Namespace) -> int:
     source, out = Path(options.source), Path(options.out)
     if source.is_dir():
         model = MetricLearner.load(source / "best.safetensors")
-        shape = tuple(_read_run(source)["shape"])
+        shape = tuple(runs.read(source)["shape"])
     elif "classifier" in load_tensors(source)[1]:
         model = FewShotClassifier.load(source)
         shape = model.example_shape_
@@ -297,30 +277,6 @@ def _head(name: str, backbone: nn.Module, pool: Pool) -> heads.Head:
     with evaluation_mode(backbone), torch.inference_mode():
         z = MetricLearner(backbone, heads.Prototypical()).embed(one)
     return heads.create(name, n_features=z.shape[-1])
-
-
-def _write_run(out: Path, options: argparse.Namespace, pool: Pool) -> None:
-    """Keep the options, so that the training can be resumed and its test classes found again."""
-    values = vars(options) | {"pool": _canonical(options.pool), "shape": pool.shape}
-    with written_whole(out / RUN_FILE) as temporary:
-        temporary.write_text(
-            json.dumps({name: values[name] for name in RUN_OPTIONS}, indent=1), "utf-8"
-        )
-
-
-def _read_run(out: Path) -> dict[str, Any]:
-    """The options of a training, and the shape of its pictures."""
-    path = out / RUN_FILE
-    if not path.is_file():
-        raise ValueError(f"{out} holds no training: there is no {path}")
-    try:
-        run = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    for name, kind in RUN_OPTIONS.items():
-        if not isinstance(run, dict) or not isinstance(run.get(name), kind):
-            raise ValueError(f"{path} is damaged: it has no {name} of type {kind.__name__}")
-    return run
 
 
 if __name__ == "__main__":

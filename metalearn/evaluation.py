@@ -110,7 +110,8 @@ def evaluate(
     """Score a learner on episodes 0 to `episodes` - 1 of a family of tasks.
 
     The learner is in evaluation mode meanwhile and left in the mode it was in. A pool that the episodes
-    would visit more than once over is embedded once, and episodes are scored on the embeddings.
+    would visit more than once over is embedded once, and episodes are scored on the embeddings. Several
+    processes share the work, and each has the whole report.
 
     Args:
         learner: what to score.

@@ -76,7 +76,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     with path.open("rb") as file:
         start = file.read(9)
-    is_safetensors = start[8:] == b"{"  # after the length of its header, which may look like a pickle
+    is_safetensors = (
+        start[8:] == b"{"
+    )  # after the length of its header, which may look like a pickle
     if start[:2] in PICKLES and not is_safetensors:
         raise ValueError(f"{path} holds a pickle, which could run any program; it is not opened")
     try:

@@ -31,6 +31,8 @@ class Update(Protocol):
     Attributes:
         differentiates: whether it needs the objective's gradient. One that only compares values is given
             those of evaluation mode, which neither drops anything at random nor moves batch statistics.
+            One of your own that needs it and is to run in several processes calls
+            `joint.average_gradients` after `backward`.
     """
 
     differentiates: bool
@@ -44,13 +46,14 @@ class Trainer:
     """Trains a learner on the episodes of a family of tasks.
 
     Step t trains on episodes tB to tB + B - 1, so that a training is decided by its settings alone. With
-    `validation`, learner and update end as they were when they validated best.
+    `validation`, learner and update end as they were when they validated best. Processes that torchrun has
+    started share each step's episodes; batch normalisation is by the images of all (see `parallel`).
 
     Args:
         learner: what to train; it is changed in place and stays on its device.
         tasks: where the training episodes come from.
         validation: other tasks, of other classes, to choose the best weights by; None for the last.
-        batch_size: B, episodes in a step.
+        batch_size: B, episodes in a step; a multiple of the number of processes.
         update: how to make the loss smaller; None is Adam at 1e-3, falling to zero as a cosine.
         loss: [B, Q, N], [B, Q], [B, Q] -> [B]; made smaller on average.
         metric: what validation measures; None is accuracy for classes, mean squared error for real targets.

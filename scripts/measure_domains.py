@@ -246,9 +246,7 @@ def styles(known: ml.Pool, pools: dict[str, tuple[ml.Pool, int]], steps: int, se
     ways = {
         "20 hands": partial(on, known),
         "2 hands": partial(on, two),
-        "20 hands, a tenth of the characters": partial(
-            on, known.select(names=known.names[::10])
-        ),
+        "20 hands, a tenth of the characters": partial(on, known.select(names=known.names[::10])),
         "1 hand, views": partial(ml.ViewTasks, one, **settings),
     }
     found = {name: {} for name in ways}

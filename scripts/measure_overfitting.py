@@ -7,7 +7,7 @@ classes train, validate and test: drawn from the same scripts, so that they are 
 Pictures have 16x16 pixels. Drawings 15 to 19 of each class are for judging, and are trained on only where
 a leak is meant.
 
-Writes metalearn/results/overfitting.json. Seven minutes on one thread.
+Writes metalearn/results/overfitting.json. Under ten minutes on one thread.
 """
 
 import json
