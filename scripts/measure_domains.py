@@ -2,7 +2,7 @@
 
     python scripts/measure_domains.py  [--omniglot FILE.npz] [--seeds 3] [--steps 400]
 
-The shipped network is measured on new glyphs, on Omniglot, and on the digits of MNIST and of scikit-learn, as
+The shipped network is measured on new glyphs, on Omniglot, on MNIST and on the digits of scikit-learn, as
 they come and after each of the chapter's aids, all on the same episodes. Then small networks are trained on
 different drawings of the same characters. Omniglot is downloaded, unless a file of its arrays is given.
 A quarter of an hour on two cores. Writes metalearn/results/domains.json.
