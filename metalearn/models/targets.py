@@ -1,7 +1,6 @@
 """What a support set says its examples are: checked, and made ready for a head."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..tasks.episode import Examples
@@ -38,8 +37,10 @@ def one_hot(y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     y = torch.where(weight > 0, y.long(), 0)
     if y.min() < 0:
         raise ValueError(f"support label {y.min().item()}: classes are numbered from 0")
-    targets = F.one_hot(y, int(y.max()) + 1)
-    present = (targets * (weight > 0)[..., None]).sum(1) > 0
+    n_classes = int(y.max()) + 1
+    targets = weight.new_zeros(*y.shape, n_classes).scatter_(2, y[..., None], 1)
+    examples = weight.new_zeros(len(y), n_classes).scatter_add_(1, y, (weight > 0).to(weight.dtype))
+    present = examples > 0
     gaps = present[:, 1:] & ~present[:, :-1]
     if gaps.any():
         episode = int(gaps.any(1).nonzero()[0])
