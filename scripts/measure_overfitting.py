@@ -7,7 +7,8 @@ classes train, validate and test: drawn from the same scripts, so that they are 
 Pictures have 16x16 pixels. Drawings 15 to 19 of each class are for judging, and are trained on only where
 a leak is meant.
 
-Writes metalearn/results/overfitting.json. Under ten minutes on one thread.
+A training ends after 400 steps, unless its setting says otherwise; it is judged on the weights it then
+has. Writes metalearn/results/overfitting.json. Under ten minutes on one thread.
 """
 
 import json
@@ -39,7 +40,7 @@ class Setting:
         shuffled: the part of the training pictures whose labels are shuffled among them.
         leaked: how many of the training classes are test classes.
         pictures: which drawings of these: the ones that are tested, or others.
-        curve: whether it is measured at all moments, or at the end.
+        curve: whether it is measured at all moments, or only at the end.
     """
 
     n_classes: int = 16
@@ -122,6 +123,7 @@ def measured(setting: Setting, seed: int, known: ml.Pool) -> list[list[list[floa
         leak = drawings(known, test[: setting.leaked], *which)
         train = joined(train, leak) if train else leak
     train = shuffled(train, setting.shuffled, seed)
+    # New drawings of the training classes; of no meaning where classes have leaked.
     others = drawings(known, order[: setting.n_classes], *DRAWINGS)
     pools = [train, others, *(drawings(known, classes, *DRAWINGS) for classes in (val, test))]
     n_query = [min(4, setting.n_examples - 1), 4, 4, 4]
@@ -154,6 +156,7 @@ def loss(learner: ml.MetricLearner, batch: ml.Batch) -> torch.Tensor:
 
 
 def judged(learner: ml.MetricLearner, tasks: ml.ClassificationTasks) -> list[float]:
+    """The accuracy in percent, and the negative log-likelihood."""
     embedded = tasks.with_embeddings(learner.embed_pool(tasks.pool).images)
     rule = learner.on_embeddings()
     accuracy = ml.evaluate(rule, embedded, EPISODES).mean

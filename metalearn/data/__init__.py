@@ -98,7 +98,8 @@ def published_split(pool: str, part: str) -> list[str]:
         >>> len(published_split("omniglot", "test"))
         423
 
-    Derived in chapter 20, *Reproducing the papers*.
+    Derived in chapter 20, *Reproducing the papers, and more than one
+    machine*.
     """
     splits = json.loads(resources.files(__package__).joinpath("splits.json").read_text("utf-8"))
     if pool not in splits:
