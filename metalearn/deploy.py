@@ -12,18 +12,18 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from ._labels import check_kind, is_text, plain, with_label
 from ._naming import times
 from ._registry import unknown
 from .calibration import Calibration, calibrate
 from .data.folder import read
 from .data.pool import Pool
-from .files import load_tensors, save_tensors
+from .files import save_tensors
 from .models import backbones, heads
 from .models.learner import MetricLearner
+from .saved import FORMAT, read_classifier
 from .tasks import Examples
 
-FORMAT = 1
-"""Of the file that `save` writes; a later one is refused."""
 Labelled = np.ndarray | Tensor | Pool
 
 
@@ -35,7 +35,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     interface is scikit-learn's.
 
     Args:
-        learner: a trained learner, not changed; None compares the examples as they are, by the
+        learner: a trained learner, of which it keeps a copy; None compares the examples as they are, by the
             prototypical rule.
         unknown: what `predict` calls an example that it rejects; None is "unknown" among text labels and
             -1 among numbers.
@@ -80,7 +80,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """
         pool, y = self._pool(X, y, reset=True)
         check_classification_targets(y)
-        self._begin(pool.shape)
+        self._begin(pool.shape, y)
         return self._know(self._embed(pool), y)
 
     def enrol(self, label: Any, X: np.ndarray | Tensor) -> Self:
@@ -94,11 +94,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             ValueError: a label of another kind, or examples of another shape than the others'.
         """
         check_is_fitted(self)
-        self._check_kind(label)
+        check_kind(label, self.labels_)
         if self.threshold_ > -np.inf and label == self.unknown_:
             raise ValueError(f"{label!r} is what rejected examples are called")
         z = self._embed(self._pool(X)[0])
-        labels = np.concatenate([self.labels_, np.array([label] * len(z))])
+        labels = with_label(self.labels_, label, len(z))
         return self._know(torch.cat([self.embeddings_, z]), labels)
 
     def forget(self, label: Any) -> Self:
@@ -108,6 +108,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             ValueError: it is not known, or is the only one.
         """
         check_is_fitted(self)
+        check_kind(label, self.labels_)
         others = self.labels_ != label
         if np.all(others):
             raise ValueError(unknown("class", label, map(str, self.classes_)))
@@ -165,7 +166,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         names, labels = np.unique(y, return_inverse=True)
         if enrolled := sorted(set(names.tolist()) & set(self.classes_.tolist())):
             raise ValueError(f"calibration needs classes that are not enrolled; {enrolled[0]!r} is")
-        self._check_kind(self.unknown_)
+        check_kind(self.unknown_, self.labels_)
         if self.unknown_ in self.classes_:
             name = self.unknown_
             raise ValueError(
@@ -212,8 +213,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             "format": FORMAT,
             "learner": learner.config,
             "labels": self.labels_.tolist(),
-            "unknown": self.unknown,
-            "temperature": self.temperature_,
+            "unknown": plain(self.unknown),
+            "temperature": float(self.temperature_),
             "threshold": self.threshold_ if self.threshold_ > -np.inf else None,
             "example_shape": list(self.example_shape_),
         }
@@ -227,36 +228,27 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged, holds a pickle or no classifier, or is of a later format.
         """
-        tensors, about = load_tensors(path)
-        if "classifier" not in about:
-            raise ValueError(f"{path} holds no classifier")
-        about = about["classifier"]
-        if about["format"] > FORMAT:
-            raise ValueError(f"{path} has format {about['format']}; this metalearn reads {FORMAT}")
+        tensors, about = read_classifier(Path(path))
         embeddings = tensors.pop("embeddings")
-        clf = cls(MetricLearner.from_config(about["learner"]), about["unknown"])
         weights = {name.removeprefix("learner/"): tensor for name, tensor in tensors.items()}
-        clf.learner.load_weights(weights, path)
-        clf._begin(tuple(about["example_shape"]))
+        clf = cls(MetricLearner.from_file(about["learner"], weights, path), about["unknown"])
+        labels = np.array(about["labels"])
+        clf._begin(tuple(about["example_shape"]), labels)
         clf.temperature_ = about["temperature"]
         if about["threshold"] is not None:
             clf.threshold_ = about["threshold"]
-        return clf._know(embeddings, np.array(about["labels"]))
+        return clf._know(embeddings, labels)
 
     # Helpers
 
-    def _begin(self, example_shape: tuple[int, ...]) -> None:
-        plain = MetricLearner(backbones.identity(), heads.Prototypical())
-        self.learner_ = plain if self.learner is None else self.learner
+    def _begin(self, example_shape: tuple[int, ...], labels: np.ndarray) -> None:
+        as_they_are = MetricLearner(backbones.identity(), heads.Prototypical())
+        self.learner_ = as_they_are if self.learner is None else deepcopy(self.learner)
         self.example_shape_ = example_shape
         self.n_features_in_ = example_shape[0]
         self.temperature_, self.threshold_ = 1.0, -np.inf
-
-    def _check_kind(self, label: Any) -> None:
-        """Raise ValueError for a label that is not of the kind of the others."""
-        if np.ndim(label) or _is_text(np.array([label])) != _is_text(self.labels_):
-            kind = "text" if _is_text(self.labels_) else "numbers"
-            raise ValueError(f"the label {label!r} does not fit: the known classes are {kind}")
+        usual = "unknown" if is_text(labels) else -1
+        self.unknown_ = usual if self.unknown is None else plain(self.unknown)
 
     def _pool(
         self, X: Labelled, y: Any = "no_validation", reset: bool = False
@@ -264,10 +256,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """Checked examples as a pool, whose own labels are not looked at, and their labels [S]."""
         X = X.numpy(force=True) if isinstance(X, Tensor) else X
         shape = X.shape if isinstance(X, Pool) else np.asarray(X).shape[1:]
-        if not reset and shape != self.example_shape_ and (isinstance(X, Pool) or len(shape) > 1):
+        if (
+            not reset
+            and shape != self.example_shape_
+            and (isinstance(X, Pool) or max(len(shape), len(self.example_shape_)) > 1)
+        ):
             own = times(self.example_shape_)
             raise ValueError(f"the examples are {times(shape)}; those enrolled are {own}")
         if isinstance(X, Pool):
+            if not (y is None or isinstance(y, str)):
+                raise ValueError("a pool has labels of its own; y needs to be left out")
             return X, np.array(X.names)[X.labels]
         checked = validate_data(self, X, y, reset=reset, dtype="numeric", allow_nd=True)
         X, y = checked if isinstance(checked, tuple) else (checked, None)
@@ -285,9 +283,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         support = Examples(z.double()[None], torch.from_numpy(y)[None], weight)
         rule = deepcopy(self.learner_.on_embeddings()).cpu().double().eval()
         self.rule_, self.fitted_ = rule, rule.fit(support)
-        self.embeddings_, self.labels_, self.classes_ = z, labels, classes
-        usual = "unknown" if _is_text(labels) else -1
-        self.unknown_ = usual if self.unknown is None else self.unknown
+        self.embeddings_, self.labels_, self.classes_ = z, np.array(labels), classes
         return self
 
     def _logits(self, X: np.ndarray | Tensor) -> np.ndarray:
@@ -295,7 +291,3 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         z = self._embed(self._pool(X)[0])
         with torch.inference_mode():
             return self.rule_.predict(self.fitted_, z.double()[None])[0].numpy()
-
-
-def _is_text(labels: np.ndarray) -> bool:
-    return labels.dtype.kind in "OSU"

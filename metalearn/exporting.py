@@ -45,6 +45,7 @@ def export(
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is missing.
+        OSError: the file cannot be written.
         ValueError: a learner without a shape; a transductive head, or one with operations that ONNX does
             not have (Siamese, Relation, Mahalanobis); numbers that differ by more than 1e-4. No file is
             left.
@@ -68,6 +69,8 @@ def export(
         graph, outputs, about = _Answers(model), ["probabilities", "confidence"], _classes(model)
     examples = _examples(shape)
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; the ONNX file needs a name in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), written_whole(path) as temporary:
         _write(graph, examples, outputs, temporary)

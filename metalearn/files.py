@@ -60,7 +60,7 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    note = json.dumps({"content": about, "checksum": checksum(tensors)})
+    note = json.dumps({"content": about, "checksum": checksum(tensors, about)})
     with written_whole(path) as temporary:
         save_file(contiguous, temporary, metadata={ABOUT: note})
 
@@ -76,27 +76,33 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     with path.open("rb") as file:
         start = file.read(9)
-    is_safetensors = (
-        start[8:] == b"{"
-    )  # after the length of its header, which may look like a pickle
+    # What follows the length of its header, which may look like a pickle's beginning.
+    is_safetensors = start[8:] == b"{"
     if start[:2] in PICKLES and not is_safetensors:
         raise ValueError(f"{path} holds a pickle, which could run any program; it is not opened")
     try:
         with safe_open(path, framework="pt") as file:
-            about = (file.metadata() or {}).get(ABOUT)
+            note = (file.metadata() or {}).get(ABOUT)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or cut short ({error})") from error
-    if about is None:
+    if note is None:
         raise ValueError(f"{path} is a safetensors file, but metalearn did not write it")
-    if checksum(tensors) != json.loads(about).get("checksum"):
-        raise ValueError(f"{path} is damaged: its numbers do not have the checksum that it states")
-    return tensors, json.loads(about)["content"]
+    try:
+        note = json.loads(note)
+        content, stated = note["content"], note["checksum"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: its description cannot be read") from error
+    if not isinstance(content, dict) or checksum(tensors, content) != stated:
+        raise ValueError(
+            f"{path} is damaged: its content does not have the checksum that it states"
+        )
+    return tensors, content
 
 
-def checksum(tensors: dict[str, Tensor]) -> int:
-    """A CRC-32 of the numbers of all tensors, in the order of their names."""
-    result = 0
+def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> int:
+    """A CRC-32 of the description, and of the numbers of all tensors in the order of their names."""
+    result = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
         flat = tensors[name].detach().contiguous().flatten().view(torch.uint8)
         result = zlib.crc32(flat.cpu().numpy(), result)

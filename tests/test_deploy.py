@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_score
@@ -296,6 +297,94 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     save_tensors(path, tensors, about)
     with pytest.raises(ValueError, match="has format 2; this metalearn reads 1"):
         ml.FewShotClassifier.load(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("format", "1"),
+        ("learner", None),
+        ("learner", {"backbone": {"name": "conv5"}, "head": {"name": "prototypical"}}),
+        ("learner", {"backbone": {"name": "torchvision", "weights": "DEFAULT"}, "head": {}}),
+        ("labels", ["a"]),
+        ("labels", [1] * 9 + ["a"]),
+        ("labels", [["a"]] * 10),
+        ("unknown", {"a": 1}),
+        ("temperature", 0.0),
+        ("temperature", float("nan")),
+        ("threshold", [1]),
+        ("example_shape", []),
+        ("example_shape", ["1", 28]),
+    ],
+)
+def test_a_crafted_file_is_refused_by_name(entry, value, tmp_path: Path) -> None:
+    path = tmp_path / "clf.safetensors"
+    enrolled(2).save(path)
+    tensors, about = load_tensors(path)
+    about["classifier"][entry] = value
+    save_tensors(path, tensors, about)
+    with pytest.raises(ValueError, match=r"clf\.safetensors (describes|holds) no"):
+        ml.FewShotClassifier.load(path)
+    del about["classifier"][entry]
+    save_tensors(path, tensors, about)
+    with pytest.raises(ValueError, match=f"its {entry} is None"):
+        ml.FewShotClassifier.load(path)
+
+
+def test_embeddings_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clf.safetensors"
+    enrolled(2).save(path)
+    tensors, about = load_tensors(path)
+    save_tensors(path, tensors | {"embeddings": tensors["embeddings"] * torch.nan}, about)
+    with pytest.raises(ValueError, match="embeddings that are not finite"):
+        ml.FewShotClassifier.load(path)
+
+
+@pytest.mark.parametrize("note", ["[]", "3", "null", "{", '{"checksum": 1}', "[" * 100_000])
+def test_a_description_that_cannot_be_read(note, tmp_path: Path) -> None:
+    save_file(
+        {"embeddings": torch.zeros(2, 2)}, path := tmp_path / "x", metadata={"metalearn": note}
+    )
+    with pytest.raises(ValueError, match="x is damaged"):
+        ml.FewShotClassifier.load(path)
+
+
+def test_a_changed_label_in_the_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "clf.safetensors"
+    enrolled(2).save(path)
+    content = path.read_bytes()
+    assert b"dotted lunate" in content
+    path.write_bytes(content.replace(b"dotted lunate", b"dotted lunatE"))
+    with pytest.raises(ValueError, match="its content does not have the checksum"):
+        ml.FewShotClassifier.load(path)
+
+
+def test_what_the_caller_changes_later_changes_no_answer() -> None:
+    x, y = queries(2)
+    learner, labels = ml.pretrained(), y.copy()
+    clf = ml.FewShotClassifier(learner).fit(x, labels)
+    before = clf.predict_proba(x)
+    labels[:] = "other"
+    with torch.no_grad():
+        next(learner.parameters()).zero_()
+    clf.enrol("new", GREEK.images[rows(9, 0, 3)]).forget("new")
+    assert np.array_equal(clf.predict_proba(x), before)
+
+
+@pytest.mark.parametrize(
+    ("labels", "label"), [([1, 2], 1.5), ([1, 2], "a"), ([True, False], 7), ([1, 2], float("nan"))]
+)
+def test_a_label_of_another_kind_is_refused(labels, label) -> None:
+    clf = ml.FewShotClassifier().fit(np.eye(4), labels * 2)
+    with pytest.raises(ValueError, match="does not fit: the known classes are numbers"):
+        clf.enrol(label, np.eye(4)[:1])
+    assert clf.enrol(labels[0], np.eye(4)[:1]).labels_.dtype == np.array(labels).dtype
+
+
+def test_numpy_numbers_go_into_files(tmp_path: Path) -> None:
+    clf = ml.FewShotClassifier(unknown=np.int64(-7)).fit(np.eye(4), [0, 0, 1, 1])
+    clf.save(tmp_path / "clf")
+    assert ml.FewShotClassifier.load(tmp_path / "clf").unknown == -7
 
 
 def test_what_cannot_be_saved_leaves_the_old_file(tmp_path: Path) -> None:

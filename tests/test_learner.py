@@ -204,7 +204,7 @@ def test_a_changed_number_is_noticed(learner, tmp_path):
     content = bytearray(path.read_bytes())
     content[-50] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="do not have the checksum"):
+    with pytest.raises(ValueError, match="does not have the checksum"):
         MetricLearner.load(path)
 
 

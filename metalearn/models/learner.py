@@ -196,9 +196,22 @@ class MetricLearner(nn.Module):
         tensors, about = load_tensors(path)
         if "learner" not in about:
             raise ValueError(f"{path} holds no learner")
+        return cls.from_file(about["learner"], tensors, path)
+
+    @classmethod
+    def from_file(
+        cls, config: dict[str, Any], tensors: dict[str, Tensor], path: str | Path
+    ) -> Self:
+        """A learner of this architecture with these weights, both of which stand in the file at `path`.
+
+        Raises:
+            ValueError: no such learner can be made, or the weights do not fit.
+        """
         try:
-            learner = cls.from_config(about["learner"])
-        except (KeyError, TypeError, RuntimeError) as error:
+            if config["backbone"].get("weights") is not None:
+                raise ValueError("its backbone asks for weights from the network")
+            learner = cls.from_config(config)
+        except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             raise ValueError(f"{path} describes no learner that can be made: {error}") from error
         learner.load_weights(tensors, path)
         return learner
