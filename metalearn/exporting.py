@@ -162,6 +162,7 @@ def _write(graph: nn.Module, examples: Tensor, outputs: Sequence[str], path: Pat
                 graph,
                 (examples,),
                 path,
+                dynamo=True,  # what torch does by itself only since 2.9
                 input_names=["images"],
                 output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("n")},),
