@@ -31,6 +31,12 @@ format: .venv/installed          ## mend what lint complains about, where that c
 notebooks: .venv/installed       ## run the notebooks and store their outputs: all, or NOTEBOOKS="a.ipynb b.ipynb"
 	.venv/bin/python scripts/run_notebooks.py $(NOTEBOOKS)
 
+assignments: .venv/installed     ## make the students' and the instructor's copies of all assignments from their sources
+	.venv/bin/python scripts/assignments.py
+
+grade: assignments               ## grade every file in a folder: SUBMISSIONS=folder
+	.venv/bin/python scripts/grade.py $(or $(SUBMISSIONS),$(error Name the folder: make grade SUBMISSIONS=folder))
+
 address: .venv/installed         ## write the repository's address (from the git remote, or URL=...) into the book
 	.venv/bin/python scripts/set_address.py $(URL)
 
@@ -43,4 +49,4 @@ clean:                           ## remove the built pages and the caches; the e
 	$(RUN) pip install --quiet --requirement requirements.txt
 	@touch $@
 
-.PHONY: help book test lint format notebooks address clean
+.PHONY: help book test lint format notebooks assignments grade address clean

@@ -82,14 +82,15 @@ PICTURE = v4.new_output("display_data", {"image/png": "", "text/plain": "<Figure
 PAGES = [
     Page.read(path)
     for path in sorted(BOOK.rglob("*"))
-    if path.suffix in {".md", ".ipynb"} and ".ipynb_checkpoints" not in path.parts
+    if path.suffix in {".md", ".ipynb"} and not {".ipynb_checkpoints", "sources"} & {*path.parts}
 ]
 NOTEBOOKS = [page for page in PAGES if page.path.suffix == ".ipynb"]
+CHAPTERS = [page for page in NOTEBOOKS if page.path.parent.name != "assignments"]
 CASES: list = []
 COUNTEREXAMPLES: list = []
 
 
-def rule(*broken: Page, kept: Sequence[Page] = (), pages: list[Page] = NOTEBOOKS) -> Callable:
+def rule(*broken: Page, kept: Sequence[Page] = (), pages: list[Page] = CHAPTERS) -> Callable:
     """Register a rule for these pages of the book, and examples that break it or keep it."""
 
     def register(complaints: Callable[[Page], Iterator[str]]) -> Callable:
@@ -138,6 +139,7 @@ def no_time_of_execution_is_stored(page: Page) -> Iterator[str]:
 @rule(
     example(code("import sys", tags=["remove-cell"])),
     example(code(set_address.setup_cell(set_address.address_of(CONFIG)))),
+    pages=NOTEBOOKS,
 )
 def first_code_cell_is_the_setup_cell(page: Page) -> Iterator[str]:
     address = set_address.address_of(CONFIG)
@@ -173,7 +175,10 @@ def figures_have_alternative_text_and_a_caption(page: Page) -> Iterator[str]:
 
 
 @rule(
-    example("See {doc}`notation`."), example("```{note}\nText.\n```"), example("(here)=\n## Here")
+    example("See {doc}`notation`."),
+    example("```{note}\nText.\n```"),
+    example("(here)=\n## Here"),
+    pages=NOTEBOOKS,
 )
 def no_myst_directive_or_role(page: Page) -> Iterator[str]:
     for text in page.texts:
@@ -412,7 +417,7 @@ def test_a_paper_number_is_confirmed_and_quoted(entry: dict) -> None:
     assert entry.keys() == {"what", "numbers", "where", "sources", "level"}
     assert len(entry["sources"]) >= {"A": 1, "B": 2}[entry["level"]]
     numbers = set(claims(str(entry["numbers"])))
-    pages = [page for page in NOTEBOOKS if numbers <= set(quoted(page))]
+    pages = [page for page in CHAPTERS if numbers <= set(quoted(page))]
     claimed = {
         claim.rstrip("%") for page in pages for cell in page.cells for claim in claims(prose(cell))
     }

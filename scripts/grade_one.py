@@ -1,0 +1,103 @@
+"""Run one submission with its checks, within limits; the process that `scripts/grade.py` starts.
+
+usage: python scripts/grade_one.py submission.ipynb built-assignments-folder result.json log
+       seconds-a-cell megabytes
+
+The submission runs in a further process, a Jupyter kernel, and Otter runs the checks there.
+What comes back is written as JSON, a list of checks that passed or failed, and read as data only.
+"""
+
+import json
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import v4
+
+# In the kernel: a cell that runs too long gets a TimeoutError, and so does, 5 seconds later, each
+# further check of the same cell. Then the next cell is run.
+WATCH = """\
+def _watch():
+    import signal
+
+    def stop(number, frame):
+        raise TimeoutError("stopped after {seconds} seconds")
+
+    def before(info):
+        with open({log!r}, "a", encoding="utf-8") as file:
+            file.write(next(iter(info.raw_cell.strip().splitlines()), "") + "\\n")
+        signal.setitimer(signal.ITIMER_REAL, {seconds}, 5)
+
+    signal.signal(signal.SIGALRM, stop)
+    events = get_ipython().events
+    events.register("pre_run_cell", before)
+    events.register("post_run_cell", lambda result: signal.setitimer(signal.ITIMER_REAL, 0))
+
+
+_watch()
+del _watch
+"""
+
+
+def main(submission: str, built: str, result: str, log: str, seconds: str, megabytes: str) -> None:
+    """Write what each check says of a submission, and the errors of its cells."""
+    limit = int(megabytes) * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit // 10, limit // 10))
+    answer = Path(result)
+
+    try:
+        notebook = nbformat.read(submission, as_version=4)
+        name = notebook.metadata.get("otter", {}).get("assignment_name")
+    except Exception as error:  # whatever a file may hold, it is reported
+        tell(answer, assignment=None, problem=f"no notebook ({type(error).__name__})")
+        return
+    known = {path.parent.name: path.parent for path in Path(built).glob("*/assignment.json")}
+    if name not in known:
+        tell(answer, assignment=None, problem=f"a notebook of no assignment ({name})")
+        return
+
+    shutil.copytree(known[name] / "tests", "tests")
+    watch = WATCH.format(seconds=int(seconds), log=log)
+    notebook.cells.insert(0, v4.new_code_cell(watch))
+    nbformat.write(notebook, "submission.ipynb")
+
+    from otter.execute import grade_notebook
+
+    tests = sorted(str(path) for path in Path("tests").glob("*.py"))
+    graded = grade_notebook("submission.ipynb", tests_glob=tests, cwd=os.getcwd(), test_dir="tests")
+    nbformat.write(graded.notebook, "executed.ipynb")
+    checks = {
+        question: [
+            {"name": case.test_case.name, "passed": case.passed, "message": words(case.message)}
+            for case in file.test_case_results
+        ]
+        for question, file in graded.results.items()
+    }
+    errors = [
+        {"cell": cell.source.strip().split("\n")[0], "error": f"{output.ename}: {output.evalue}"}
+        for cell in graded.notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
+    tell(answer, assignment=name, checks=checks, errors=errors)
+
+
+def words(message: str) -> str:
+    """Return what a failed check says, without Otter's lines about where in the check it was said."""
+    return message.split("\n", 3)[-1].removeprefix("AssertionError: ")
+
+
+def tell(answer: Path, **found: object) -> None:
+    """Write the result whole."""
+    unfinished = answer.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(found), encoding="utf-8")
+    unfinished.replace(answer)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
