@@ -14,6 +14,9 @@ help:           ## this list
 book: .venv/installed            ## build every page from the stored outputs
 	.venv/bin/jupyter-book build . --quiet $(BOOK_OPTIONS)
 
+slides: .venv/installed          ## make a deck of slides for each part, in build/slides
+	.venv/bin/python scripts/make_slides.py
+
 # Two processes at a time, each with one thread; a notebook's cells and solutions stay in one process.
 test: export OMP_NUM_THREADS := 1
 test: lint                       ## lint, the package's tests and doctests, then every notebook with its solutions
@@ -49,4 +52,4 @@ clean:                           ## remove the built pages and the caches; the e
 	$(RUN) pip install --quiet --requirement requirements.txt
 	@touch $@
 
-.PHONY: help book test lint format notebooks assignments grade address clean
+.PHONY: help book slides test lint format notebooks assignments grade address clean

@@ -125,13 +125,13 @@ def pages() -> dict[Path, str]:
     for name in re.findall(r"(?:root|file): (book/\S+)", contents):
         path = next(path for end in (".ipynb", ".md") if (path := ROOT / f"{name}{end}").exists())
         if name != PAGE:
-            chapter = re.match(r"\d+", path.name)
+            chapter = re.match(r"\d\d(?=_)", path.name)
             found[path] = f"chapter {int(chapter[0])}" if chapter else title(path)
     return found
 
 
 def title(path: Path) -> str:
-    """The title of a page of Markdown."""
+    """The title of a page."""
     return re.match(r"# (.+)", text_of(path))[1]
 
 
