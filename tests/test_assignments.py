@@ -24,10 +24,12 @@ from otter.test_files.exception_test import ExceptionTestFile
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = assignments.names()
 SEEDS = (0, 2**62 + 1)
+BANK = {name: ROOT / "tests" / "wrong_answers" / f"{name}.yml" for name in NAMES}
 WRONG = [
     pytest.param(name, wrong, id=f"{name}-{wrong['question']}-{wrong['fault']}")
-    for name in NAMES
-    for wrong in yaml.safe_load((ROOT / "tests" / "wrong_answers" / f"{name}.yml").read_text())
+    for name, path in BANK.items()
+    if path.exists()
+    for wrong in yaml.safe_load(path.read_text(encoding="utf-8"))
 ]
 # What a submission may try to replace.
 COMPARISONS = [
@@ -142,7 +144,8 @@ def secrets(name: str) -> list[str]:
             lines += cell.source.splitlines()
         for part in re.findall(r"(?s)# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell.source):
             lines += part.splitlines()
-    return [line.strip() for line in lines]
+    shared = (assignments.ASSIGNMENTS / "checks.py").read_text(encoding="utf-8")
+    return [line.strip() for line in lines if line not in shared]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,8 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -59,30 +61,37 @@ def close(
     tolerance: float = 1e-5,
     shape: tuple | None = None,
 ) -> None:
-    """Complain of the first number that differs by more than the tolerance, relative above 1."""
-    wanted = plain(wanted, "the wanted value")
-    _close(plain(got, what, shape), wanted, what, tolerance)
+    """Complain of the first number that differs by more than the tolerance, relative above 1.
+
+    `what` ends with the name of the thing: the place of the number is written after it.
+    """
+    compare(
+        plain(got, what, shape),
+        plain(wanted, "the wanted value"),
+        what,
+        tolerance,
+    )
 
 
-def _close(
+def compare(
     got: list | float, wanted: list | float, what: str, tolerance: float
 ) -> None:
-    if type(wanted) is list:
-        assert type(got) is list, (
-            f"{what} is one number; {len(wanted)} are wanted"
+    """Compare nested lists of numbers."""
+    if type(wanted) is list or type(got) is list:
+        mine, theirs = (
+            f"{len(each)} entries" if type(each) is list else "one number"
+            for each in (got, wanted)
         )
-        assert len(got) == len(wanted), (
-            f"{what} has {len(got)} entries; {len(wanted)} are wanted"
-        )
-        for i, (mine, theirs) in enumerate(zip(got, wanted, strict=True)):
-            _close(mine, theirs, f"{what}[{i}]".replace("][", ", "), tolerance)
+        assert mine == theirs, f"{what}: {mine} where {theirs} should be"
+        for i, (number, right) in enumerate(zip(got, wanted, strict=True)):
+            compare(
+                number, right, f"{what}[{i}]".replace("][", ", "), tolerance
+            )
         return
-    assert type(got) is not list, (
-        f"{what} has {len(got)} entries; one number is wanted"
-    )
-    assert math.isfinite(got) or got == wanted, (
-        f"{what} is {got}; {wanted:.6g} is wanted"
-    )
+    if not (math.isfinite(got) and math.isfinite(wanted)):
+        same = got == wanted or (math.isnan(got) and math.isnan(wanted))
+        assert same, f"{what} is {got:.6g}; {wanted:.6g} is wanted"
+        return
     far = abs(got - wanted) > tolerance * max(1.0, abs(wanted))
     assert not far, f"{what} is {got:.6g}; {wanted:.6g} is wanted"
 
@@ -136,3 +145,40 @@ def global_states() -> dict[str, object]:
         "NumPy": (words.tolist(), place),
         "torch": torch.get_rng_state().tolist(),
     }
+
+
+@contextmanager
+def without_autograd() -> Iterator[None]:
+    """Ask that torch differentiates nothing meanwhile: a formula is wanted."""
+    used = AssertionError("autograd was used; a formula is wanted")
+    with (
+        patch("torch.autograd.grad", side_effect=used),
+        patch("torch.autograd.backward", side_effect=used),
+        torch.inference_mode(),
+    ):
+        yield
+
+
+def torch_calls(function: Callable, *arguments: object) -> list[str]:
+    """Return the names of torch's functions that a call uses: as many for any batch without a loop."""
+
+    class Noting(torch.overrides.TorchFunctionMode):
+        names: ClassVar[list[str]] = []
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            self.names.append(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    with Noting() as noting:
+        function(*arguments)
+    return noting.names
+
+
+class NoPackage:
+    """Stands in the place of `ml`, as in `given(env, ml=NoPackage())`, where torch alone is wanted."""
+
+    def __getattr__(self, name: str) -> object:
+        """Refuse whatever is asked for."""
+        raise AssertionError(
+            f"the answer uses ml.{name}; torch alone is wanted"
+        )
