@@ -50,7 +50,8 @@ class Grade:
         by_hand = self.total("points", manual=True)
         points = f"{self.total('earned', manual=False):g} of {self.total('points', manual=False):g}"
         more = f", {by_hand:g} more to be given by hand" if by_hand else ""
-        return f"{self.submission}: {self.assignment}, {points} points{more}"
+        noted = self.status.removeprefix("graded")
+        return f"{self.submission}: {self.assignment}, {points} points{more}{noted}"
 
 
 def graded(path: Path, name: str, limits: argparse.Namespace) -> Grade:
@@ -123,7 +124,10 @@ def read(result: Path, name: str, assignments: Path) -> Grade:
             check["message"] = str(answer["message"])
         question["earned"] = sum(c["points"] for c in question["checks"] if c["passed"])
     errors = [{part: str(error[part]) for part in ("cell", "error")} for error in found["errors"]]
-    return Grade(name, "graded", found["assignment"], questions, errors)
+    status = "graded"
+    if found["replaced"]:
+        status += f"; it replaced {', '.join(map(str, found['replaced']))}, which was undone"
+    return Grade(name, status, found["assignment"], questions, errors)
 
 
 def report(grade: Grade) -> str:

@@ -17,18 +17,38 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
-# In the kernel: a cell that runs too long gets a TimeoutError, and so does, 5 seconds later, each
-# further check of the same cell. Then the next cell is run.
+# In the kernel. A cell that runs too long gets a TimeoutError, and so does, 5 seconds later, each
+# further check of the same cell; then the next cell is run. What a cell put in the place of a
+# function that checks may use is taken away before the next, and noted.
 WATCH = """\
 def _watch():
-    import signal
+    import builtins, math, signal
+    import numpy, torch
+
+    modules = builtins, math, numpy, numpy.linalg, numpy.testing, torch, torch.linalg, torch.testing
+    right = [
+        (module, name, value)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if callable(value) and not name.startswith("_")
+    ]
+
+    def note(kind, text):
+        with open({log!r} + kind, "a", encoding="utf-8") as file:
+            file.write(text + "\\n")
 
     def stop(number, frame):
         raise TimeoutError("stopped after {seconds} seconds")
 
     def before(info):
-        with open({log!r}, "a", encoding="utf-8") as file:
-            file.write(next(iter(info.raw_cell.strip().splitlines()), "") + "\\n")
+        for module, name, value in right:
+            now = vars(module).get(name)
+            family = (getattr(now, "__module__", None) or "").split(".")[0]
+            its_own = family in (module.__name__.split(".")[0], "IPython", "ipykernel")
+            if now is not None and now is not value and not its_own:
+                setattr(module, name, value)
+                note(".replaced", module.__name__ + "." + name)
+        note("", next(iter(info.raw_cell.strip().splitlines()), ""))
         signal.setitimer(signal.ITIMER_REAL, {seconds}, 5)
 
     signal.signal(signal.SIGALRM, stop)
@@ -84,7 +104,9 @@ def main(submission: str, built: str, result: str, log: str, seconds: str, megab
         for output in cell.outputs
         if output.output_type == "error"
     ]
-    tell(answer, assignment=name, checks=checks, errors=errors)
+    noted = Path(f"{log}.replaced")
+    replaced = noted.read_text(encoding="utf-8").split() if noted.exists() else []
+    tell(answer, assignment=name, checks=checks, errors=errors, replaced=replaced)
 
 
 def words(message: str) -> str:

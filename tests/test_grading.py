@@ -80,7 +80,7 @@ def handed_in(
 
 
 @pytest.fixture(scope="module")
-def class_of_fourteen(built, tmp_path_factory):
+def class_of_fifteen(built, tmp_path_factory):
     """All that can go wrong, graded: rows, reports, the folder of notes, the grader's process."""
     folder, notes = tmp_path_factory.mktemp("handed_in"), tmp_path_factory.mktemp("notes")
     out = tmp_path_factory.mktemp("grades")
@@ -103,6 +103,9 @@ def class_of_fourteen(built, tmp_path_factory):
     handed_in(
         built, folder, "syntax", old="def examples_of(labels):", new="def examples_of(labels:"
     )
+    handed_in(
+        built, folder, "replaced", added="import torch\ntorch.allclose = lambda *a, **k: True"
+    )
     child = "child = subprocess.Popen(['sleep', '600'], start_new_session=True).pid"
     note = f"pathlib.Path({str(notes / 'pids')!r}).write_text(f'{{os.getpid()}} {{child}}')"
     forged = "import pathlib\npathlib.Path('../result.json').write_text('[' * 100000)\nos._exit(0)"
@@ -117,9 +120,9 @@ def class_of_fourteen(built, tmp_path_factory):
     return rows, reports, notes, pid
 
 
-def test_every_file_has_a_row_and_a_report(class_of_fourteen):
-    rows, reports, _, _ = class_of_fourteen
-    assert len(rows) == 14
+def test_every_file_has_a_row_and_a_report(class_of_fifteen):
+    rows, reports, _, _ = class_of_fifteen
+    assert len(rows) == 15
     assert rows.keys() == reports.keys()
     assert rows["right.ipynb"]["points"] == rows["right.ipynb"]["of"] == "20"
 
@@ -134,19 +137,30 @@ def test_every_file_has_a_row_and_a_report(class_of_fourteen):
         ("chapter", "a notebook of no assignment"),
     ],
 )
-def test_what_cannot_be_graded_says_why(class_of_fourteen, name, status):
-    rows, reports, _, _ = class_of_fourteen
+def test_what_cannot_be_graded_says_why(class_of_fifteen, name, status):
+    rows, reports, _, _ = class_of_fifteen
     assert status in rows[f"{name}.ipynb"]["status"]
     assert status in reports[f"{name}.ipynb"]
     assert "no notebook" in rows["report.pdf"]["status"]
 
 
 @pytest.mark.parametrize("name", ["loop", "memory", "leaves"])
-def test_a_cell_that_fails_costs_only_what_depends_on_it(class_of_fourteen, name):
-    rows, reports, _, _ = class_of_fourteen
+def test_a_cell_that_fails_costs_only_what_depends_on_it(class_of_fifteen, name):
+    rows, reports, _, _ = class_of_fifteen
     assert rows[f"{name}.ipynb"]["points"] == "20"
     error = {"loop": "TimeoutError", "memory": "MemoryError", "leaves": "SystemExit"}[name]
     assert error in reports[f"{name}.ipynb"].split("## Cells that ended with an error")[1]
+
+
+def test_a_replaced_function_is_put_back_and_named(class_of_fifteen):
+    rows, reports, _, _ = class_of_fifteen
+    assert (
+        rows["replaced.ipynb"]["status"] == "graded; it replaced torch.allclose, which was undone"
+    )
+    assert "it replaced torch.allclose" in reports["replaced.ipynb"]
+    assert all(
+        "replaced" not in row["status"] for name, row in rows.items() if name != "replaced.ipynb"
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,8 +171,8 @@ def test_a_cell_that_fails_costs_only_what_depends_on_it(class_of_fourteen, name
         ("syntax", "q1", "examples_of"),
     ],
 )
-def test_a_fault_costs_its_question(class_of_fourteen, name, question, said):
-    rows, reports, _, _ = class_of_fourteen
+def test_a_fault_costs_its_question(class_of_fifteen, name, question, said):
+    rows, reports, _, _ = class_of_fifteen
     row, full = rows[f"{name}.ipynb"], rows["right.ipynb"]
     assert float(row[question]) < float(full[question])
     for other in {"q1", "q2", "q3", "q4", "q5"} - {question}:
@@ -166,8 +180,8 @@ def test_a_fault_costs_its_question(class_of_fourteen, name, question, said):
     assert said in reports[f"{name}.ipynb"]
 
 
-def test_a_submission_runs_in_another_process_and_leaves_none_behind(class_of_fourteen):
-    rows, _, notes, grader = class_of_fourteen
+def test_a_submission_runs_in_another_process_and_leaves_none_behind(class_of_fifteen):
+    rows, _, notes, grader = class_of_fifteen
     own, child = map(int, (notes / "pids").read_text().split())
     assert own != grader
     assert not psutil.pid_exists(child)
