@@ -138,10 +138,13 @@ def test_public_checks_need_nothing_that_is_hidden(name, monkeypatch):
 
 def secrets(name: str) -> list[str]:
     """Lines of the source that no student may see: of solutions and of hidden checks."""
-    lines = []
+    lines, solved = [], False
     for cell in nbformat.read(assignments.SOURCES / f"{name}.ipynb", as_version=4).cells:
-        if cell.cell_type == "code" and re.search(r"(?m)^hidden: true$", cell.source):
-            lines += cell.source.splitlines()
+        hidden = cell.cell_type == "code" and re.search(r"(?m)^hidden: true$", cell.source)
+        if cell.cell_type == "raw":
+            solved = cell.source.startswith("# BEGIN SOLUTION")
+        elif hidden or (solved and cell.cell_type == "markdown"):
+            lines += [line for line in cell.source.splitlines() if not line.startswith("#")]
         for part in re.findall(r"(?s)# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell.source):
             lines += part.splitlines()
     shared = (assignments.ASSIGNMENTS / "checks.py").read_text(encoding="utf-8")
