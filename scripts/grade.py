@@ -11,19 +11,22 @@ limits of time and memory: what it does there cannot stop the others, and none o
 import argparse
 import csv
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grade_one
 import psutil
 from assignments import BUILT, ROOT, course_seed
 
-GRADE_ONE = Path(__file__).with_name("grade_one.py")
+# Each process is a copy of one that has imported Otter, and nothing else.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["grade_one"])
 
 
 @dataclass
@@ -76,37 +79,26 @@ def graded(path: Path, name: str, limits: argparse.Namespace) -> Grade:
 
 def run(path: Path, folder: Path, limits: argparse.Namespace) -> bool:
     """Run a submission and its checks in a folder; return whether that ended in time."""
-    environment = os.environ | {
+    environment = {
         "METALEARN_COURSE_SEED": str(limits.seed),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "TMPDIR": str(folder),
         "IPYTHONDIR": str(folder / "ipython"),
     }
-    command = [sys.executable, GRADE_ONE, path.resolve(), limits.assignments.resolve()]
-    command += [folder / "result.json", folder / "log"]
-    command += [str(limits.cell_seconds), str(limits.megabytes)]
-    work = folder / "work"
-    work.mkdir()
-    try:
-        with (folder / "output").open("w") as output:
-            subprocess.run(
-                command,
-                cwd=work,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=limits.seconds,
-                check=False,
-            )
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        for process in psutil.process_iter(["environ"]):
-            if (process.info["environ"] or {}).get("TMPDIR") == str(folder):
-                process.kill()
-    return True
+    process = PROCESSES.Process(
+        target=grade_one.main,
+        args=(path.resolve(), limits.assignments.resolve(), folder, environment),
+        kwargs={"cell_seconds": limits.cell_seconds, "megabytes": limits.megabytes},
+    )
+    process.start()
+    process.join(limits.seconds)
+    in_time = not process.is_alive()
+    process.kill()
+    for other in psutil.process_iter(["environ"]):
+        if (other.info["environ"] or {}).get("TMPDIR") == str(folder):
+            other.kill()
+    return in_time
 
 
 def read(result: Path, name: str, assignments: Path) -> Grade:

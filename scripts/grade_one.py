@@ -1,7 +1,4 @@
-"""Run one submission with its checks, within limits; the process that `scripts/grade.py` starts.
-
-usage: python scripts/grade_one.py submission.ipynb built-assignments-folder result.json log
-       seconds-a-cell megabytes
+"""Run one submission with its checks, within limits; `scripts/grade.py` does so in a process of its own.
 
 The submission runs in a further process, a Jupyter kernel, and Otter runs the checks there.
 What comes back is written as JSON, a list of checks that passed or failed, and read as data only.
@@ -11,14 +8,13 @@ import json
 import os
 import resource
 import shutil
-import sys
 from pathlib import Path
 
 import nbformat
-from nbformat import v4
+from otter.execute import grade_notebook
 
-# In the kernel. A cell that runs too long gets a TimeoutError, and so does, 5 seconds later, each
-# further check of the same cell; then the next cell is run. What a cell put in the place of a
+# The kernel begins with this. A cell that runs too long gets a TimeoutError, and so does, 5 seconds later,
+# each further check of the same cell; then the next cell is run. What a cell put in the place of a
 # function that checks may use is taken away before the next, and noted.
 WATCH = """\
 def _watch():
@@ -62,12 +58,26 @@ del _watch
 """
 
 
-def main(submission: str, built: str, result: str, log: str, seconds: str, megabytes: str) -> None:
-    """Write what each check says of a submission, and the errors of its cells."""
-    limit = int(megabytes) * 2**20
+def main(
+    submission: Path,
+    built: Path,
+    folder: Path,
+    environment: dict[str, str],
+    cell_seconds: int,
+    megabytes: int,
+) -> None:
+    """Write what each check says of a submission, and the errors of its cells, into a folder."""
+    limit = megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit // 10, limit // 10))
-    answer = Path(result)
+    output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(environment)
+    work = folder / "work"
+    work.mkdir()
+    os.chdir(work)
+    answer = folder / "result.json"
 
     try:
         notebook = nbformat.read(submission, as_version=4)
@@ -75,20 +85,20 @@ def main(submission: str, built: str, result: str, log: str, seconds: str, megab
     except Exception as error:  # whatever a file may hold, it is reported
         tell(answer, assignment=None, problem=f"no notebook ({type(error).__name__})")
         return
-    known = {path.parent.name: path.parent for path in Path(built).glob("*/assignment.json")}
+    known = {path.parent.name: path.parent for path in built.glob("*/assignment.json")}
     if name not in known:
         tell(answer, assignment=None, problem=f"a notebook of no assignment ({name})")
         return
 
     shutil.copytree(known[name] / "tests", "tests")
-    watch = WATCH.format(seconds=int(seconds), log=log)
-    notebook.cells.insert(0, v4.new_code_cell(watch))
     nbformat.write(notebook, "submission.ipynb")
-
-    from otter.execute import grade_notebook
+    startup = Path(environment["IPYTHONDIR"], "profile_default", "startup")
+    startup.mkdir(parents=True)
+    watch = WATCH.format(seconds=cell_seconds, log=str(folder / "log"))
+    (startup / "watch.py").write_text(watch, encoding="utf-8")
 
     tests = sorted(str(path) for path in Path("tests").glob("*.py"))
-    graded = grade_notebook("submission.ipynb", tests_glob=tests, cwd=os.getcwd(), test_dir="tests")
+    graded = grade_notebook("submission.ipynb", tests_glob=tests, cwd=str(work), test_dir="tests")
     nbformat.write(graded.notebook, "executed.ipynb")
     checks = {
         question: [
@@ -104,7 +114,7 @@ def main(submission: str, built: str, result: str, log: str, seconds: str, megab
         for output in cell.outputs
         if output.output_type == "error"
     ]
-    noted = Path(f"{log}.replaced")
+    noted = folder / "log.replaced"
     replaced = noted.read_text(encoding="utf-8").split() if noted.exists() else []
     tell(answer, assignment=name, checks=checks, errors=errors, replaced=replaced)
 
@@ -119,7 +129,3 @@ def tell(answer: Path, **found: object) -> None:
     unfinished = answer.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(found), encoding="utf-8")
     unfinished.replace(answer)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

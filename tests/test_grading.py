@@ -115,7 +115,7 @@ def class_of_fifteen(built, tmp_path_factory):
     (folder / "cut off.ipynb").write_text((folder / "right.ipynb").read_text()[:5000])
     (folder / "chapter.ipynb").write_bytes((ROOT / "book/part1/01_one_example.ipynb").read_bytes())
     (folder / ".DS_Store").write_bytes(b"hidden files are nobody's submission")
-    rows, pid = grade(folder, built, out, "--seconds", "90", "--cell-seconds", "15")
+    rows, pid = grade(folder, built, out, "--seconds", "75", "--cell-seconds", "10")
     reports = {path.name.removesuffix(".md"): path.read_text() for path in out.glob("*.md")}
     return rows, reports, notes, pid
 
@@ -130,7 +130,7 @@ def test_every_file_has_a_row_and_a_report(class_of_fifteen):
 @pytest.mark.parametrize(
     ("name", "status"),
     [
-        ("stubborn loop", "it took longer than 90 seconds in the cell that begins: while True:"),
+        ("stubborn loop", "it took longer than 75 seconds in the cell that begins: while True:"),
         ("crash", "it crashed in the cell that begins: import os"),
         ("forged result", "its result cannot be read"),
         ("cut off", "no notebook"),
@@ -167,7 +167,7 @@ def test_a_replaced_function_is_put_back_and_named(class_of_fifteen):
     ("name", "question", "said"),
     [
         ("anna__a class twice", "q2", "a class is there twice"),
-        ("loop in a function", "q5", "stopped after 15 seconds"),
+        ("loop in a function", "q5", "stopped after 10 seconds"),
         ("syntax", "q1", "examples_of"),
     ],
 )
