@@ -37,8 +37,8 @@ notebooks: .venv/installed       ## run the notebooks and store their outputs: a
 assignments: .venv/installed     ## make the students' and the instructor's copies of all assignments from their sources
 	.venv/bin/python scripts/assignments.py
 
-grade: assignments               ## grade every file in a folder: SUBMISSIONS=folder
-	.venv/bin/python scripts/grade.py $(or $(SUBMISSIONS),$(error Name the folder: make grade SUBMISSIONS=folder))
+grade: assignments               ## grade every file in a folder, SUBMISSIONS=folder, into grades/folder
+	.venv/bin/python scripts/grade.py "$(or $(SUBMISSIONS),$(error Name the folder: make grade SUBMISSIONS=folder))"
 
 address: .venv/installed         ## write the repository's address (from the git remote, or URL=...) into the book
 	.venv/bin/python scripts/set_address.py $(URL)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from . import losses, metrics, parallel, tasks, updates
 from .calibration import Calibration
-from .data import OMNIGLOT_SCRIPTS, Pool, load_pool, published_split
+from .data import OMNIGLOT_SCRIPTS, Pool, draw_strokes, load_pool, published_split
 from .evaluation import Difference, Report, compare, evaluate, table
 from .history import History
 from .models import Estimator, MetricLearner, backbones, distances, heads, model_card, pretrained
@@ -46,6 +46,7 @@ __all__ = [
     "backbones",
     "compare",
     "distances",
+    "draw_strokes",
     "evaluate",
     "export",
     "heads",

@@ -70,6 +70,12 @@ def reference():
     return SimpleNamespace(**names)
 '''
 
+SEED_LINES = """
+
+import os
+
+os.environ.setdefault("METALEARN_COURSE_SEED", "{seed}")"""
+
 
 @dataclass
 class Assignment:
@@ -122,6 +128,9 @@ def read(name: str) -> Assignment:
     for notebook, checks in ((student, public), (instructor, full)):
         notebook.cells.insert(position_of_setup(notebook) + 1, checks_cell(checks))
         number_cells(notebook)
+    instructor.cells[position_of_setup(instructor) + 1].source += SEED_LINES.format(
+        seed=course_seed()
+    )
     worth = questions(name, full)
     return Assignment(name, student, instructor, public, full, worth, gaps, solutions)
 

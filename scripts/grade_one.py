@@ -8,53 +8,17 @@ import json
 import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from otter.execute import grade_notebook
 
-# The kernel begins with this. A cell that runs too long gets a TimeoutError, and so does, 5 seconds later,
-# each further check of the same cell; then the next cell is run. What a cell put in the place of a
-# function that checks may use is taken away before the next, and noted.
-WATCH = """\
-def _watch():
-    import builtins, math, signal
-    import numpy, torch
-
-    modules = builtins, math, numpy, numpy.linalg, numpy.testing, torch, torch.linalg, torch.testing
-    right = [
-        (module, name, value)
-        for module in modules
-        for name, value in list(vars(module).items())
-        if callable(value) and not name.startswith("_")
-    ]
-
-    def note(kind, text):
-        with open({log!r} + kind, "a", encoding="utf-8") as file:
-            file.write(text + "\\n")
-
-    def stop(number, frame):
-        raise TimeoutError("stopped after {seconds} seconds")
-
-    def before(info):
-        for module, name, value in right:
-            now = vars(module).get(name)
-            family = (getattr(now, "__module__", None) or "").split(".")[0]
-            its_own = family in (module.__name__.split(".")[0], "IPython", "ipykernel")
-            if now is not None and now is not value and not its_own:
-                setattr(module, name, value)
-                note(".replaced", module.__name__ + "." + name)
-        note("", next(iter(info.raw_cell.strip().splitlines()), ""))
-        signal.setitimer(signal.ITIMER_REAL, {seconds}, 5)
-
-    signal.signal(signal.SIGALRM, stop)
-    events = get_ipython().events
-    events.register("pre_run_cell", before)
-    events.register("post_run_cell", lambda result: signal.setitimer(signal.ITIMER_REAL, 0))
-
-
-_watch()
-del _watch
+STARTUP = """\
+__import__("runpy").run_path({watch!r})["begin"](
+    get_ipython(), {seconds}, __import__("pathlib").Path({folder!r})
+)
 """
 
 
@@ -74,6 +38,7 @@ def main(
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.update(environment)
+    tempfile.tempdir = str(folder)  # it was set before the environment was
     work = folder / "work"
     work.mkdir()
     os.chdir(work)
@@ -83,23 +48,36 @@ def main(
         notebook = nbformat.read(submission, as_version=4)
         name = notebook.metadata.get("otter", {}).get("assignment_name")
     except Exception as error:  # whatever a file may hold, it is reported
-        tell(answer, assignment=None, problem=f"no notebook ({type(error).__name__})")
+        problem = f"{submission.name} is not a notebook ({type(error).__name__})"
+        tell(answer, assignment=None, problem=problem)
         return
     known = {path.parent.name: path.parent for path in built.glob("*/assignment.json")}
-    if name not in known:
-        tell(answer, assignment=None, problem=f"a notebook of no assignment ({name})")
+    if not isinstance(name, str) or name not in known:
+        problem = (
+            "the notebook does not say of which assignment it is; was it copied into a new one?"
+        )
+        tell(answer, assignment=None, problem=problem if name is None else f"no assignment {name}")
         return
 
     shutil.copytree(known[name] / "tests", "tests")
     nbformat.write(notebook, "submission.ipynb")
     startup = Path(environment["IPYTHONDIR"], "profile_default", "startup")
     startup.mkdir(parents=True)
-    watch = WATCH.format(seconds=cell_seconds, log=str(folder / "log"))
-    (startup / "watch.py").write_text(watch, encoding="utf-8")
+    watch = Path(__file__).with_name("kernel_watch.py")
+    begin = STARTUP.format(watch=str(watch), seconds=cell_seconds, folder=str(folder))
+    (startup / "watch.py").write_text(begin, encoding="utf-8")
 
-    tests = sorted(str(path) for path in Path("tests").glob("*.py"))
-    graded = grade_notebook("submission.ipynb", tests_glob=tests, cwd=str(work), test_dir="tests")
-    nbformat.write(graded.notebook, "executed.ipynb")
+    tests = work / "tests"
+    graded = grade_notebook(
+        "submission.ipynb",
+        tests_glob=sorted(map(str, tests.glob("*.py"))),
+        cwd=str(work),
+        test_dir=str(tests),
+    )
+    if not graded.results:
+        tell(answer, assignment=None, problem="the checks did not run to their end")
+        return
+    nbformat.write(without_otters(graded.notebook), "executed.ipynb")
     checks = {
         question: [
             {"name": case.test_case.name, "passed": case.passed, "message": words(case.message)}
@@ -108,20 +86,44 @@ def main(
         for question, file in graded.results.items()
     }
     errors = [
-        {"cell": cell.source.strip().split("\n")[0], "error": f"{output.ename}: {output.evalue}"}
+        {
+            "cell": cell.source.strip().split("\n")[0][:200],
+            "error": f"{output.ename}: {output.evalue}"[:600],
+        }
         for cell in graded.notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs
         if output.output_type == "error"
     ]
-    noted = folder / "log.replaced"
+    noted = folder / "replaced"
     replaced = noted.read_text(encoding="utf-8").split() if noted.exists() else []
     tell(answer, assignment=name, checks=checks, errors=errors, replaced=replaced)
 
 
+def without_otters(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook as it ran, without the cells and the messages that Otter added."""
+    added = (
+        "import sys\nsys.path.append",
+        "from otter import Notebook as",
+        "from otter.execute import",
+    )
+    cells = [cell for cell in notebook.cells if not cell.source.startswith(added)]
+    for cell in cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if "DEBUG otter" not in o.get("text", "")]
+    return nbformat.from_dict({**notebook, "cells": cells})
+
+
 def words(message: str) -> str:
     """Return what a failed check says, without Otter's lines about where in the check it was said."""
-    return message.split("\n", 3)[-1].removeprefix("AssertionError: ")
+    parts = message.split("\n", 3)
+    where, said = "".join(parts[-2:-1]), parts[-1].removeprefix("AssertionError: ")
+    name = said.removeprefix("KeyError: ").strip("'")
+    if f"env['{name}']" in where:
+        return f"{name} is not defined: is there an error in its cell, or another spelling?"
+    if said.count("'") % 2:  # Otter takes quotes from both ends
+        said = said.replace(": ", ": '", 1)
+    return said
 
 
 def tell(answer: Path, **found: object) -> None:

@@ -136,19 +136,21 @@ def test_public_checks_need_nothing_that_is_hidden(name, monkeypatch):
             assert not case.test_case.hidden
 
 
-def secrets(name: str) -> list[str]:
-    """Lines of the source that no student may see: of solutions and of hidden checks."""
-    lines, solved = [], False
+def secrets(name: str) -> set[str]:
+    """Lines that stand in solutions and hidden checks of the source, and nowhere else."""
+    secret, shown, solved = [], [], False
     for cell in nbformat.read(assignments.SOURCES / f"{name}.ipynb", as_version=4).cells:
-        hidden = cell.cell_type == "code" and re.search(r"(?m)^hidden: true$", cell.source)
         if cell.cell_type == "raw":
             solved = cell.source.startswith("# BEGIN SOLUTION")
-        elif hidden or (solved and cell.cell_type == "markdown"):
-            lines += [line for line in cell.source.splitlines() if not line.startswith("#")]
-        for part in re.findall(r"(?s)# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell.source):
-            lines += part.splitlines()
-    shared = (assignments.ASSIGNMENTS / "checks.py").read_text(encoding="utf-8")
-    return [line.strip() for line in lines if line not in shared]
+        hidden = cell.cell_type == "code" and re.search(r"(?m)^hidden: true$", cell.source)
+        if hidden or (solved and cell.cell_type == "markdown"):
+            secret += [line for line in cell.source.splitlines() if not line.startswith("#")]
+        else:
+            parts = re.split(r"# BEGIN SOLUTION\n|# END SOLUTION", cell.source)
+            shown += "".join(parts[::2]).splitlines()
+            secret += "".join(parts[1::2]).splitlines()
+    shown += (assignments.ASSIGNMENTS / "checks.py").read_text(encoding="utf-8").splitlines()
+    return {line.strip() for line in secret} - {line.strip() for line in shown}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import assignments
+import grades
 import nbformat
 import psutil
 import pytest
@@ -15,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = assignments.names()
 FIRST = "1_sampler"
 LOOP = "while True:\n    pass"
+CHEAT = (
+    "from otter.test_files.exception_test import test_case\ntest_case.call_func = lambda *_: None"
+)
+EXAMPLES = "def examples_of(labels):"
 STUBBORN = """
 while True:
     try:
@@ -42,7 +47,7 @@ def grade(submissions: Path, built: Path, out: Path, *options: str) -> tuple[dic
     with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE) as process:
         printed, _ = process.communicate()
     assert process.returncode == 0
-    with (out / "grades.csv").open(newline="", encoding="utf-8") as file:
+    with (out / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["submission"]: row for row in csv.DictReader(file)}
     assert len(printed.splitlines()) == len(rows) + 1
     return rows, process.pid
@@ -55,8 +60,8 @@ def test_every_solution_earns_all_points(built, tmp_path):
         (submissions / f"{name}.ipynb").write_bytes((built / name / f"{name}.ipynb").read_bytes())
     rows, _ = grade(submissions, built, tmp_path / "grades")
     for name in NAMES:
-        row = rows[f"{name}.ipynb"]
-        said = (tmp_path / "grades" / f"{name}.ipynb.md").read_text(encoding="utf-8")
+        row = rows[name]
+        said = (tmp_path / "grades" / f"{name}.md").read_text(encoding="utf-8")
         assert (row["status"], row["assignment"]) == ("graded", name)
         assert row["points"] == row["of"], said
         assert "WRONG" not in said
@@ -80,7 +85,7 @@ def handed_in(
 
 
 @pytest.fixture(scope="module")
-def class_of_fifteen(built, tmp_path_factory):
+def class_of_twenty(built, tmp_path_factory):
     """All that can go wrong, graded: rows, reports, the folder of notes, the grader's process."""
     folder, notes = tmp_path_factory.mktemp("handed_in"), tmp_path_factory.mktemp("notes")
     out = tmp_path_factory.mktemp("grades")
@@ -96,7 +101,16 @@ def class_of_fifteen(built, tmp_path_factory):
     handed_in(
         built, folder, "loop in a function", old="faults, first = set(), {}", new="while True: pass"
     )
+    handed_in(
+        built, folder, "loop in the first", old=EXAMPLES, new=f"{EXAMPLES}\n    while True: pass"
+    )
     handed_in(built, folder, "stubborn loop", added=STUBBORN)
+    handed_in(
+        built, folder, "leaves in an answer", old=EXAMPLES, new=f"{EXAMPLES}\n    raise SystemExit"
+    )
+    handed_in(built, folder, "leaves the folder", added="import os\nos.chdir('/')")
+    handed_in(built, folder, "flood", added="while True:\n    print('x' * 1000)")
+    handed_in(built, folder, "cheat", added=CHEAT)
     handed_in(built, folder, "crash", added="import os\nos._exit(3)")
     handed_in(built, folder, "memory", added="hoard = [bytearray(10**8) for _ in range(200)]")
     handed_in(built, folder, "leaves", added="raise SystemExit")
@@ -115,52 +129,79 @@ def class_of_fifteen(built, tmp_path_factory):
     (folder / "cut off.ipynb").write_text((folder / "right.ipynb").read_text()[:5000])
     (folder / "chapter.ipynb").write_bytes((ROOT / "book/part1/01_one_example.ipynb").read_bytes())
     (folder / ".DS_Store").write_bytes(b"hidden files are nobody's submission")
-    rows, pid = grade(folder, built, out, "--seconds", "75", "--cell-seconds", "10")
+    rows, pid = grade(folder, built, out, "--seconds", "90", "--cell-seconds", "10")
     reports = {path.name.removesuffix(".md"): path.read_text() for path in out.glob("*.md")}
     return rows, reports, notes, pid
 
 
-def test_every_file_has_a_row_and_a_report(class_of_fifteen):
-    rows, reports, _, _ = class_of_fifteen
-    assert len(rows) == 15
+def test_every_file_has_a_row_and_a_report(class_of_twenty):
+    rows, reports, _, _ = class_of_twenty
+    assert len(rows) == 20
     assert rows.keys() == reports.keys()
-    assert rows["right.ipynb"]["points"] == rows["right.ipynb"]["of"] == "20"
+    assert rows["right"]["points"] == rows["right"]["of"] == "20"
 
 
 @pytest.mark.parametrize(
     ("name", "status"),
     [
-        ("stubborn loop", "it took longer than 75 seconds in the cell that begins: while True:"),
+        ("stubborn loop", "it took longer than 90 seconds in the cell that begins: while True:"),
         ("crash", "it crashed in the cell that begins: import os"),
         ("forged result", "its result cannot be read"),
-        ("cut off", "no notebook"),
-        ("chapter", "a notebook of no assignment"),
+        ("cut off", "cut off.ipynb is not a notebook"),
+        ("chapter", "does not say of which assignment it is"),
+        ("report.pdf", "report.pdf is not a notebook"),
     ],
 )
-def test_what_cannot_be_graded_says_why(class_of_fifteen, name, status):
-    rows, reports, _, _ = class_of_fifteen
-    assert status in rows[f"{name}.ipynb"]["status"]
-    assert status in reports[f"{name}.ipynb"]
-    assert "no notebook" in rows["report.pdf"]["status"]
+def test_what_cannot_be_graded_says_why(class_of_twenty, name, status):
+    rows, reports, _, _ = class_of_twenty
+    assert status in rows[name]["status"]
+    assert status in reports[name]
+    assert rows[name]["points"] == ""
 
 
-@pytest.mark.parametrize("name", ["loop", "memory", "leaves"])
-def test_a_cell_that_fails_costs_only_what_depends_on_it(class_of_fifteen, name):
-    rows, reports, _, _ = class_of_fifteen
-    assert rows[f"{name}.ipynb"]["points"] == "20"
-    error = {"loop": "TimeoutError", "memory": "MemoryError", "leaves": "SystemExit"}[name]
-    assert error in reports[f"{name}.ipynb"].split("## Cells that ended with an error")[1]
+@pytest.mark.parametrize("name", ["loop", "memory", "leaves", "flood"])
+def test_a_cell_that_fails_costs_only_what_depends_on_it(class_of_twenty, name):
+    rows, reports, _, _ = class_of_twenty
+    assert rows[name]["points"] == "20"
+    errors = {"loop": "TimeoutError", "memory": "MemoryError", "leaves": "SystemExit"}
+    error = errors.get(name, "printed more than")
+    assert error in reports[name].split("## Cells that ended with an error")[1]
 
 
-def test_a_replaced_function_is_put_back_and_named(class_of_fifteen):
-    rows, reports, _, _ = class_of_fifteen
-    assert (
-        rows["replaced.ipynb"]["status"] == "graded; it replaced torch.allclose, which was undone"
-    )
-    assert "it replaced torch.allclose" in reports["replaced.ipynb"]
-    assert all(
-        "replaced" not in row["status"] for name, row in rows.items() if name != "replaced.ipynb"
-    )
+@pytest.mark.parametrize(
+    ("name", "what"), [("replaced", "torch.allclose"), ("cheat", "test_case.call_func")]
+)
+def test_what_was_replaced_is_put_back_and_named(class_of_twenty, name, what):
+    rows, reports, _, _ = class_of_twenty
+    assert rows[name]["status"] == f"graded; it replaced {what}, which was undone"
+    assert f"it replaced {what}" in reports[name]
+    assert sum("replaced" in row["status"] for row in rows.values()) == 2
+
+
+def test_another_folder_costs_nothing(class_of_twenty):
+    rows, _, _, _ = class_of_twenty
+    assert rows["leaves the folder"]["points"] == "20"
+
+
+def test_points_by_hand_are_kept_and_counted(built, tmp_path):
+    """by_hand.csv is made with empty places; what stands there goes into the table and the report."""
+    folder, out = tmp_path / "handed_in", tmp_path / "grades"
+    folder.mkdir()
+    (folder / "bo.ipynb").write_bytes((built / "5_project" / "5_project.ipynb").read_bytes())
+    for points, still, earned in (("", "20", "20"), ("6,5", "12", "26.5")):
+        if points:
+            with (out / "by_hand.csv").open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.reader(file))
+            assert rows == [["submission", "assignment", "q4", "q5"], ["bo", "5_project", "", ""]]
+            rows[1][2] = points
+            grades.write(rows, out / "by_hand.csv")
+        row = grade(folder, built, out)[0]["bo"]
+        assert (row["still by hand"], row["points"]) == (still, earned)
+    assert "## q4: by hand, 6.5 of 8 points" in (out / "bo.md").read_text(encoding="utf-8")
+    rows[1][2] = "9"
+    grades.write(rows, out / "by_hand.csv")
+    with pytest.raises(SystemExit, match="bo, q4: 9 is not 0 to 8"):
+        grades.read_by_hand(out / "by_hand.csv", built)
 
 
 @pytest.mark.parametrize(
@@ -168,24 +209,26 @@ def test_a_replaced_function_is_put_back_and_named(class_of_fifteen):
     [
         ("anna__a class twice", "q2", "a class is there twice"),
         ("loop in a function", "q5", "stopped after 10 seconds"),
-        ("syntax", "q1", "examples_of"),
+        ("syntax", "q1", "examples_of is not defined"),
+        ("loop in the first", "q1", "stopped after 10 seconds"),
+        ("leaves in an answer", "q1", "SystemExit"),
     ],
 )
-def test_a_fault_costs_its_question(class_of_fifteen, name, question, said):
-    rows, reports, _, _ = class_of_fifteen
-    row, full = rows[f"{name}.ipynb"], rows["right.ipynb"]
+def test_a_fault_costs_its_question(class_of_twenty, name, question, said):
+    rows, reports, _, _ = class_of_twenty
+    row, full = rows[name], rows["right"]
     assert float(row[question]) < float(full[question])
     for other in {"q1", "q2", "q3", "q4", "q5"} - {question}:
         assert row[other] == full[other]
-    assert said in reports[f"{name}.ipynb"]
+    assert said in reports[name]
 
 
-def test_a_submission_runs_in_another_process_and_leaves_none_behind(class_of_fifteen):
-    rows, _, notes, grader = class_of_fifteen
+def test_a_submission_runs_in_another_process_and_leaves_none_behind(class_of_twenty):
+    rows, _, notes, grader = class_of_twenty
     own, child = map(int, (notes / "pids").read_text().split())
     assert own != grader
     assert not psutil.pid_exists(child)
-    assert rows["child.ipynb"]["points"] == "20"
+    assert rows["child"]["points"] == "20"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_padding_changes_nothing(head, value):
     padded = scores(
         head,
         F.pad(z, pad, value=value),
-        F.pad(targets, pad, value=1.0),
+        F.pad(targets, pad, value=-1.0 if value else 1.0),
         F.pad(weight, (0, 2)),
         F.pad(z_query, pad, value=value),
         F.pad(weight_query, (0, 2)),

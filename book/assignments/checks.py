@@ -46,12 +46,12 @@ def plain(
 
 
 def described(value: object) -> str:
-    """Return a value's type, or how Python calls an answer that is still missing."""
-    return (
-        "still ..."
-        if value is ... or value is None
-        else f"a {type(value).__name__}"
-    )
+    """Return a value's type, or what it says of an answer that is still missing."""
+    if value is ...:
+        return "still ..."
+    if value is None:
+        return "None: is it still to be written, or is a return missing?"
+    return f"of type {type(value).__name__}"
 
 
 def close(
@@ -118,11 +118,13 @@ def raises(
 @contextmanager
 def given(env: dict, **names: object) -> Iterator[None]:
     """For a while, put these objects in the place of the notebook's: no fault counts twice."""
-    before = {name: env.get(name) for name in names}
+    before = {name: env[name] for name in names if name in env}
     env.update(names)
     try:
         yield
     finally:
+        for name in names:
+            del env[name]
         env.update(before)
 
 

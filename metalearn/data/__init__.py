@@ -10,8 +10,17 @@ from .._registry import unknown
 from . import cache, glyphs, real
 from .glyphs import OMNIGLOT_SCRIPTS
 from .pool import Pool
+from .strokes import draw_strokes
 
-__all__ = ["OMNIGLOT_SCRIPTS", "POOLS", "Pool", "cache", "load_pool", "published_split"]
+__all__ = [
+    "OMNIGLOT_SCRIPTS",
+    "POOLS",
+    "Pool",
+    "cache",
+    "draw_strokes",
+    "load_pool",
+    "published_split",
+]
 
 
 @dataclass(frozen=True)
