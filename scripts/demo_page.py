@@ -17,13 +17,8 @@ import metalearn as ml
 
 SOURCE = Path(__file__).resolve().parents[1] / "book" / "demo"
 PROGRAMS = ["weights.js", "glyphs.js", "network.js", "strokes.js", "demo.js"]
-CHOSEN = {
-    "Georgian": 2,
-    "Devanagari": 3,
-    "Hebrew": 1,
-    "Armenian": 5,
-    "Greek": 4,
-}  # scripts not trained on
+# Of scripts that the network was not trained on.
+CHOSEN = ["Georgian/don", "Devanagari/ka", "Hebrew/alef", "Armenian/capital ken", "Greek/small psi"]
 DRAWINGS = 4  # of each: one to learn from, the others to ask about
 
 
@@ -42,13 +37,12 @@ def weights() -> str:
 
 def glyphs() -> dict[str, list]:
     """Five characters with one drawing each to learn from, and drawings to ask about in a mixed order."""
-    pool = ml.load_pool("glyphs")
+    pool = ml.load_pool("glyphs").select(names=CHOSEN)
     known, asked = [], []
-    for script, number in CHOSEN.items():
-        some = pool.select(groups=[script])
-        drawings = some.images[some.examples_of[number][:DRAWINGS]].flatten(1).numpy()
-        known.append({"name": script, "picture": in_base64(drawings[0])})
-        asked += [in_base64(drawing) for drawing in drawings[1:]]
+    for name, rows in zip(pool.names, pool.examples_of, strict=True):
+        first, *others = pool.images[rows[:DRAWINGS]].flatten(1).numpy()
+        known.append({"name": name.split()[-1].split("/")[-1], "picture": in_base64(first)})
+        asked += map(in_base64, others)
     order = np.random.default_rng(0).permutation(len(asked))
     return {"known": known, "asked": [asked[i] for i in order]}
 

@@ -114,7 +114,7 @@ def table(grades: Iterable[Grade], path: Path) -> None:
             earned = {q["name"]: q["earned"] for q in grade.questions}
             numbers = [grade.points, grade.possible, grade.by_hand, *map(earned.get, columns)]
             row += ["" if number is None else f"{number:g}" for number in numbers]
-        rows.append(row)
+        rows.append(row + [""] * (len(rows[0]) - len(row)))
     write(rows, path)
 
 

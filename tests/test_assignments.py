@@ -238,3 +238,12 @@ def test_a_students_copy_opens_on_colab_and_runs_to_its_first_gap(name, tmp_path
     first = next(q for q in made(name).questions if not q["manual"])
     assert f"{first['name']} results" in answer
     assert "AssertionError" in answer
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_points_at_the_head_are_those_of_the_questions(name):
+    head = made(name).student.cells[0].source
+    worth = [question["points"] for question in made(name).questions]
+    rows = re.findall(r"(?m)^\| \d+ \|.*", head)
+    assert [float(re.findall(r"\| (\d+) \|", row[4:])[-1]) for row in rows] == worth
+    assert f"**Points:** {sum(worth):g}." in head
