@@ -55,10 +55,9 @@ def graded(path: Path, name: str, options: argparse.Namespace) -> Grade:
                 return Grade(name, f"not graded: its result cannot be read ({error!r:.80})")
         begun, said = (last_line(text_of(folder / file)) for file in ("log", "output"))
         where = f" in the cell that begins: {begun:.80}" if begun else ""
-        late = f"took longer than {options.seconds} seconds"
-        return Grade(
-            name, f"not graded: it {late if ended is None else f'crashed ({said:.80})'}{where}"
-        )
+        if ended is None:
+            return Grade(name, f"not graded: it took longer than {options.seconds} seconds{where}")
+        return Grade(name, f"not graded: it crashed{where} ({said:.80})")
 
 
 def text_of(path: Path, most: int = 100_000_000) -> str:
@@ -69,8 +68,9 @@ def text_of(path: Path, most: int = 100_000_000) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that is not blank."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    """Return the last line that is not blank, nor a warning of Jupyter's."""
+    lines = (line for line in reversed(text.splitlines()) if line.strip())
+    return next((line for line in lines if "IPKernelApp" not in line), "")
 
 
 def run(path: Path, folder: Path, options: argparse.Namespace) -> int | None:

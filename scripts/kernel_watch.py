@@ -107,7 +107,11 @@ def forgiving(call):
         except BaseException as error:
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             said = f"{kind}{shown(error)}"
-            raise AssertionError(said).with_traceback(error.__traceback__) from None
+            trace = (
+                error.__traceback__
+            )  # without this frame and Otter's: Otter names the line in the check
+            inner = trace.tb_next and trace.tb_next.tb_next
+            raise AssertionError(said).with_traceback(inner or trace) from None
 
     return call_func
 

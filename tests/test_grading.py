@@ -1,6 +1,7 @@
 """`scripts/grade.py` on a folder as a class hands it in: every file is reported, none stops the rest."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -156,23 +157,29 @@ def test_cells_that_fail_cost_only_what_depends_on_them(graded_class):
 
 def test_points_by_hand_are_kept_and_counted(built, tmp_path):
     """by_hand.csv is made with empty places; what stands there goes into the table and the report."""
-    folder, out = tmp_path / "handed_in", tmp_path / "grades"
-    folder.mkdir()
-    (folder / "bo.ipynb").write_bytes((built / "5_project" / "5_project.ipynb").read_bytes())
-    for points, still, earned in (("", "20", "20"), ("6,5", "12", "26.5")):
-        if points:
-            with (out / "by_hand.csv").open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.reader(file))
-            assert rows == [["submission", "assignment", "q4", "q5"], ["bo", "5_project", "", ""]]
-            rows[1][2] = points
-            grades.write(rows, out / "by_hand.csv")
-        row = grade(folder, built, out)[0]["bo"]
-        assert (row["still by hand"], row["points"]) == (still, earned)
-    assert "## q4: by hand, 6.5 of 8 points" in (out / "bo.md").read_text(encoding="utf-8")
-    rows[1][2] = "9"
-    grades.write(rows, out / "by_hand.csv")
-    with pytest.raises(SystemExit, match="bo, q4: 9 is not 0 to 8"):
-        grades.read_by_hand(out / "by_hand.csv", built)
+    by_hand = tmp_path / "by_hand.csv"
+    told = {"assignment": "5_project", "checks": {}, "errors": [], "replaced": []}
+    one = grades.read(json.dumps(told), "=bo", built)
+    assert (one.points, one.by_hand) == (0, 20)
+    grades.write_by_hand([one], by_hand)
+    with by_hand.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["submission", "assignment", "q4", "q5"], ["'=bo", "5_project", "", ""]]
+    rows[1][2] = "6,5"
+    grades.write(rows, by_hand)
+    grades.give_by_hand(one, grades.read_by_hand(by_hand, built))
+    assert (one.points, one.by_hand) == (6.5, 12)
+    assert "## q4: by hand, 6.5 of 8 points" in grades.report(one)
+    grades.write_by_hand([one], by_hand)
+    assert by_hand.read_text(encoding="utf-8-sig").split() == [
+        "submission,assignment,q4,q5",
+        "'=bo,5_project,6.5,",
+    ]
+    for entry, said in (("9", "=bo, q4: 9 is not 0 to 8"), ("six", "'six' is no number")):
+        rows[1][2] = entry
+        grades.write(rows, by_hand)
+        with pytest.raises(SystemExit, match=said):
+            grades.read_by_hand(by_hand, built)
 
 
 @pytest.mark.parametrize(

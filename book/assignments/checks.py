@@ -50,7 +50,7 @@ def described(value: object) -> str:
     if value is ...:
         return "still ..."
     if value is None:
-        return "None: is it still to be written, or is a return missing?"
+        return "None: is it not written yet, or is a return missing?"
     return f"of type {type(value).__name__}"
 
 

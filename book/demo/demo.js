@@ -78,7 +78,7 @@ const Demo = (() => {
     });
     const sees = make("div", { class: "sees" });
     const name = make("input", {
-      id: `pad-name-${number}`, maxlength: 12, autocomplete: "off", placeholder: "name", size: 8,
+      id: `pad-name-${number}`, maxlength: 12, autocomplete: "off", size: 8,
     });
     const answer = make("p", { class: "answer", role: "status" });
     const list = make("ul", { class: "classes" });
