@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-collect_ignore = ["assignments"]  # they have gaps; tests/test_assignments.py tries them
+collect_ignore = [
+    "assignments"
+]  # they have gaps; tests/test_assignments.py tries them
 PYTHON = re.compile(r"(?ms)^```python\n(.*?)^```$")
 
 

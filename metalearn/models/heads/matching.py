@@ -118,5 +118,5 @@ class Matching(Head):
 
 
 def _log(share: Tensor) -> Tensor:
-    """The logarithm of numbers from 0 to 1; targets of padding, which may be any, are taken as 0 if negative."""
+    """The logarithm of numbers from 0 to 1; of padding's targets, which may be any, it is finite too."""
     return share.clamp(min=0).log().clamp(min=NEVER)
