@@ -128,9 +128,6 @@ def read(name: str) -> Assignment:
     for notebook, checks in ((student, public), (instructor, full)):
         notebook.cells.insert(position_of_setup(notebook) + 1, checks_cell(checks))
         number_cells(notebook)
-    instructor.cells[position_of_setup(instructor) + 1].source += SEED_LINES.format(
-        seed=course_seed()
-    )
     worth = questions(name, full)
     return Assignment(name, student, instructor, public, full, worth, gaps, solutions)
 
@@ -211,12 +208,14 @@ def questions(name: str, checks: dict[str, str]) -> list[dict]:
     return found
 
 
-def write_instructors(assignment: Assignment, built: Path) -> None:
-    """Write the instructor's copy and the checks in the place of older ones."""
+def write_instructors(assignment: Assignment, built: Path, seed: int) -> None:
+    """Write the instructor's copy, which knows the seed, and the checks in the place of older ones."""
+    instructor = nbformat.from_dict(assignment.instructor)
+    instructor.cells[position_of_setup(instructor) + 1].source += SEED_LINES.format(seed=seed)
     folder = built / assignment.name
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tests").mkdir(parents=True)
-    nbformat.write(assignment.instructor, folder / f"{assignment.name}.ipynb")
+    nbformat.write(instructor, folder / f"{assignment.name}.ipynb")
     for file, text in assignment.all_checks.items():
         (folder / "tests" / file).write_text(text, encoding="utf-8")
     worth = {"name": assignment.name, "questions": assignment.questions}
@@ -228,10 +227,9 @@ def main(*wanted: str) -> None:
     for name in wanted or names():
         assignment = read(name)
         nbformat.write(assignment.student, ASSIGNMENTS / f"{name}.ipynb")
-        write_instructors(assignment, BUILT)
+        write_instructors(assignment, BUILT, course_seed())
         points = sum(question["points"] for question in assignment.questions)
         print(f"{name}: {len(assignment.questions)} questions, {points:g} points")
-    course_seed()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 import grade_one
@@ -109,8 +110,9 @@ def submissions(folder: Path) -> dict[str, Path]:
             continue
         name = printable("__".join(parts)).removesuffix(".ipynb")
         name = name if len(name.encode()) <= 200 else f"{name[:60]}... {len(found)}"
-        same = sum(known.lower().split(" (")[0] == name.lower() for known in found)
-        found[f"{name} ({same + 1})" if same else name] = path
+        taken = {known.lower() for known in found}
+        others = (f"{name} ({number})" for number in count(2))
+        found[next(each for each in chain([name], others) if each.lower() not in taken)] = path
     if not found:
         sys.exit(f"{folder} holds no file to grade")
     return found
@@ -172,7 +174,7 @@ def main() -> None:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in PROCESSES.active_children():
             child.kill()
-    write_by_hand(grades, options.out / "by_hand.csv")
+    write_by_hand(grades, given, options.out / "by_hand.csv")
     not_graded = sum(not done.assignment for done in grades)
     print(
         f"{len(grades)} submissions, {not_graded} of them not graded: {options.out / 'grades.csv'}"

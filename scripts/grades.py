@@ -135,49 +135,57 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def read_by_hand(path: Path, assignments: Path) -> dict[tuple[str, str], float]:
-    """Return the points that stand in `by_hand.csv`, by submission and question; exit at a wrong entry."""
-    worth = {
-        (built["name"], question["name"]): question["points"]
-        for each in assignments.glob("*/assignment.json")
-        for built in [json.loads(each.read_text(encoding="utf-8"))]
-        for question in built["questions"]
-    }
-    points = {}
-    if path.exists():
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
-                for question, entry in row.items():
-                    most = worth.get((row["assignment"], question))
-                    if most is None or not entry.strip():
-                        continue
-                    try:
-                        points[row["submission"], question] = float(entry.replace(",", "."))
-                    except ValueError:
-                        sys.exit(f"{path}: {row['submission']}, {question}: {entry!r} is no number")
-                    if not 0 <= points[row["submission"], question] <= most:
-                        sys.exit(
-                            f"{path}: {row['submission']}, {question}: {entry} is not 0 to {most:g}"
-                        )
-    return points
+def read_by_hand(path: Path, assignments: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of `by_hand.csv` by submission; exit at an entry that cannot be.
+
+    A row holds the assignment, and the points of each question, empty where they are still to be given.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if not {"submission", "assignment"} <= row.keys() or None in row or None in row.values():
+            sys.exit(f"{path} is not as it was made; is it saved with commas?")
+        built = assignments / row["assignment"] / "assignment.json"
+        if not built.exists():
+            sys.exit(f"{path}: there is no assignment {row['assignment']!r}")
+        for question in json.loads(built.read_text(encoding="utf-8"))["questions"]:
+            entry, most = row.get(question["name"], ""), question["points"]
+            try:
+                right = not entry.strip() or 0 <= number(entry) <= most
+            except ValueError:
+                right = False
+            if not right:
+                where = f"{path}: {row['submission']}, {question['name']}"
+                sys.exit(f"{where}: {entry!r} is no number from 0 to {most:g}")
+    return {row["submission"]: row for row in rows}
 
 
-def give_by_hand(grade: Grade, points: dict[tuple[str, str], float]) -> None:
+def number(entry: str) -> float:
+    """Return a number that may be written with a comma."""
+    return float(entry.replace(",", "."))
+
+
+def give_by_hand(grade: Grade, given: dict[str, dict[str, str]]) -> None:
     """Enter what was given by hand."""
+    row = given.get(harmless(grade.submission), {})
     for question in grade.questions:
         if question["manual"]:
-            question["earned"] = points.get((harmless(grade.submission), question["name"]))
+            entry = row.get(question["name"], "").strip()
+            question["earned"] = number(entry) if entry else None
 
 
-def write_by_hand(grades: list[Grade], path: Path) -> None:
-    """Write the table in which points are given by hand, with those that were given already."""
-    manual = [(g, q) for g in grades for q in g.questions if q["manual"]]
-    columns = list(dict.fromkeys(question["name"] for _, question in manual))
-    rows = [["submission", "assignment", *columns]]
-    for grade in dict.fromkeys(grade.submission for grade, _ in manual):
-        own = {q["name"]: q["earned"] for g, q in manual if g.submission == grade}
-        assignment = next(g.assignment for g, _ in manual if g.submission == grade)
-        entries = ["" if own.get(c) is None else f"{own[c]:g}" for c in columns]
-        rows.append([harmless(grade), assignment, *entries])
-    if manual:
-        write(rows, path)
+def write_by_hand(grades: list[Grade], given: dict[str, dict[str, str]], path: Path) -> None:
+    """Write the table in which points are given by hand: what stood there, and a row for what is new."""
+    rows = dict(given)
+    for grade in grades:
+        manual = [question["name"] for question in grade.questions if question["manual"]]
+        name = harmless(grade.submission)
+        if manual and name not in rows:
+            rows[name] = {"submission": name, "assignment": grade.assignment}
+            rows[name] |= dict.fromkeys(manual, "")
+    if rows:
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        entries = [[row.get(column, "") for column in columns] for row in rows.values()]
+        write([columns, *entries], path)

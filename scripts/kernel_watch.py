@@ -107,9 +107,8 @@ def forgiving(call):
         except BaseException as error:
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             said = f"{kind}{shown(error)}"
-            trace = (
-                error.__traceback__
-            )  # without this frame and Otter's: Otter names the line in the check
+            # Without this frame and Otter's own, so that Otter finds the line of the check.
+            trace = error.__traceback__
             inner = trace.tb_next and trace.tb_next.tb_next
             raise AssertionError(said).with_traceback(inner or trace) from None
 

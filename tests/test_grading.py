@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import assignments
+import grade as grade_script
 import grades
 import nbformat
 import psutil
@@ -42,7 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The instructor's copies."""
     folder = tmp_path_factory.mktemp("assignments")
     for name in NAMES:
-        assignments.write_instructors(assignments.read(name), folder)
+        assignments.write_instructors(assignments.read(name), folder, seed=0)
     return folder
 
 
@@ -166,25 +167,47 @@ def test_points_by_hand_are_kept_and_counted(built, tmp_path):
     told = {"assignment": "5_project", "checks": {}, "errors": [], "replaced": []}
     one = grades.read(json.dumps(told), "=bo", built)
     assert (one.points, one.by_hand) == (0, 20)
-    grades.write_by_hand([one], by_hand)
+    grades.write_by_hand([one], {}, by_hand)
     with by_hand.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
     assert rows == [["submission", "assignment", "q4", "q5"], ["'=bo", "5_project", "", ""]]
+
     rows[1][2] = "6,5"
     grades.write(rows, by_hand)
-    grades.give_by_hand(one, grades.read_by_hand(by_hand, built))
+    given = grades.read_by_hand(by_hand, built)
+    grades.give_by_hand(one, given)
     assert (one.points, one.by_hand) == (6.5, 12)
     assert "## q4: by hand, 6.5 of 8 points" in grades.report(one)
-    grades.write_by_hand([one], by_hand)
-    assert by_hand.read_text(encoding="utf-8-sig").split() == [
-        "submission,assignment,q4,q5",
-        "'=bo,5_project,6.5,",
-    ]
-    for entry, said in (("9", "=bo, q4: 9 is not 0 to 8"), ("six", "'six' is no number")):
-        rows[1][2] = entry
-        grades.write(rows, by_hand)
-        with pytest.raises(SystemExit, match=said):
-            grades.read_by_hand(by_hand, built)
+    grades.write_by_hand([grades.Grade("=bo", "not graded: it crashed")], given, by_hand)
+    assert grades.read_by_hand(by_hand, built) == given
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("submission,assignment,q4\nbo,5_project,9", "bo, q4: '9' is no number from 0 to 8"),
+        ("submission,assignment,q4\nbo,5_project,six", "'six' is no number"),
+        ("submission,assignment,q4\nbo,5_project,nan", "'nan' is no number"),
+        ("submission,assignment,q4\nbo,6_more,1", "no assignment '6_more'"),
+        ("submission;assignment;q4\nbo;5_project;1", "saved with commas"),
+        ("submission,assignment,q4\nbo", "saved with commas"),
+    ],
+)
+def test_a_wrong_entry_by_hand_is_named(built, tmp_path, table, said):
+    (tmp_path / "by_hand.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(SystemExit, match=said):
+        grades.read_by_hand(tmp_path / "by_hand.csv", built)
+
+
+def test_files_of_like_names_have_a_report_each(tmp_path):
+    """Browsers call a second download "anna (1)"; some file systems do not tell A from a."""
+    for name in ("anna (1)", "anna (2)", "anna", "Anna", "a/b", "a__b"):
+        path = tmp_path / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = grade_script.submissions(tmp_path)
+    assert len({name.lower() for name in found}) == 6
+    assert found["anna (1)"].name == "anna (1).ipynb"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def embedded(page: Page, pictures: np.ndarray) -> np.ndarray:
     return np.array(page.evaluate(EMBED, flat))
 
 
-def test_the_programs_are_small(pad: Page) -> None:
+def test_the_programs_are_small() -> None:
     sizes = {path.name: path.stat().st_size for path in demo_page.SOURCE.iterdir()}
     assert sum(sizes.values()) < 30_000
     assert len(demo_page.weights()) < 600_000

@@ -285,13 +285,9 @@ const Demo = (() => {
       make("div", { class: "knowing" }, list, examples, map));
     show();
     say("Draw a character, give it a name, and press Teach. Five are enough; two will do.");
-
-    return { answerTo: (picture, known) => distances(seen(picture).z, known) };
   }
 
-  document.addEventListener("DOMContentLoaded", () => {
-    Demo.pads = [...document.querySelectorAll(".draw-a-character")].map(start);
-  });
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".draw-a-character").forEach(start));
 
-  return { distances, nearest, pads: [] };
+  return { distances, nearest };
 })();
