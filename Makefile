@@ -14,6 +14,9 @@ help:           ## this list
 book: .venv/installed            ## build every page from the stored outputs
 	.venv/bin/jupyter-book build . --quiet $(BOOK_OPTIONS)
 
+site: .venv/installed            ## make the folder that any static host serves, build/site; SITE=https://... where it will stand
+	.venv/bin/python scripts/make_site.py $(SITE)
+
 slides: .venv/installed          ## make a deck of slides for each part, in build/slides
 	.venv/bin/python scripts/make_slides.py
 
@@ -52,4 +55,4 @@ clean:                           ## remove the built pages and the caches; the e
 	$(RUN) pip install --quiet --requirement requirements.txt
 	@touch $@
 
-.PHONY: help book slides test lint format notebooks assignments grade address clean
+.PHONY: help book site slides test lint format notebooks assignments grade address clean

@@ -1,11 +1,14 @@
-"""What several test files share: real images, where the machine has them."""
+"""What several test files share: real images and a browser, where the machine has them."""
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from metalearn import Pool
 
@@ -40,6 +43,19 @@ def omniglot_split(real_data: Path) -> dict[str, list[str]]:
 def mnist_real(real_data: Path) -> dict[str, np.ndarray]:
     """2,000 MNIST digits, 200 of each class: images, labels, names."""
     return arrays(real_data / "mnist_small.npz")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; where there is none a test is skipped, but not where all tests have to run."""
+    path = shutil.which("chromium")
+    if path is None:
+        missing = "needs Chromium: apt-get install chromium"
+        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

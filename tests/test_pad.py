@@ -1,20 +1,15 @@
 """The drawing pad of the book's pages: the same pictures, embeddings and answers as in Python."""
 
-import shutil
 from collections.abc import Iterator
 
 import demo_page
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import metalearn as ml
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="the pad needs a browser: apt-get install chromium"
-)
 HTML = (
     "<!doctype html><html lang='en'><meta charset='utf-8'><title>Pad</title>"
     "<link rel='stylesheet' href='demo.css'><div class='draw-a-character'></div>"
@@ -24,20 +19,18 @@ EMBED = """pictures => {
     const weights = Network.read(WEIGHTS);
     return pictures.map((picture) => Array.from(Network.embed(picture, weights)));
 }"""
+FOCUSED = "document.activeElement.getAttribute('aria-label')"
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Page:
     """A page with a pad, opened as a file; nothing is fetched from elsewhere."""
     folder = tmp_path_factory.mktemp("pad")
     demo_page.write(folder)
     (folder / "index.html").write_text(HTML, encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = browser.new_page(viewport={"width": 900, "height": 900})
-        page.address = (folder / "index.html").as_uri()
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 900, "height": 900})
+    page.address = (folder / "index.html").as_uri()
+    return page
 
 
 @pytest.fixture
@@ -181,8 +174,12 @@ def test_the_keyboard_is_enough(pad: Page) -> None:
         pad.keyboard.type(name)
         pad.keyboard.press("Enter")
     assert pad.locator(".classes .name").all_inner_texts() == ["down", "across"]
+    pad.get_by_role("button", name="Add the drawing to down").focus()
+    pad.keyboard.press("Enter")
+    assert pad.evaluate(FOCUSED) == "Add the drawing to down"
     pad.get_by_role("button", name="Forget down").focus()
     pad.keyboard.press("Enter")
+    assert pad.evaluate(FOCUSED) == "Drawing pad"
     assert pad.locator(".classes .name").all_inner_texts() == ["across"]
 
 
@@ -190,6 +187,9 @@ def test_glyphs_to_try_need_no_drawing(pad: Page) -> None:
     pad.get_by_role("button", name="Try these").click()
     known = pad.locator(".classes .name").all_inner_texts()
     assert len(known) == len(demo_page.CHOSEN)
+    pad.get_by_role("button", name="Ask about drawing 2", exact=True).focus()
+    pad.keyboard.press("Enter")
+    assert pad.evaluate(FOCUSED) == "Ask about drawing 2"
     seen = set()
     for number in range(1, len(known) * (demo_page.DRAWINGS - 1) + 1):
         pad.get_by_role("button", name=f"Ask about drawing {number}", exact=True).click()

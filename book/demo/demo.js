@@ -67,7 +67,6 @@ const Demo = (() => {
     let classes = []; // { name, colour, examples: [{ picture, z }] }
     let strokes = [];
     let shown = null; // the drawing, or a glyph that was chosen: { picture, z }
-    let asked = []; // pictures of glyphs to ask about
     const pen = { x: 0.5, y: 0.5, down: false }; // of the arrow keys
 
     const seen = (picture) => ({ picture, z: Array.from(Network.embed(picture, weights)) });
@@ -125,7 +124,11 @@ const Demo = (() => {
       classes = GLYPHS.known.map(({ name, picture }, i) => ({
         name, colour: COLOURS[i], examples: [seen(bytes(picture))],
       }));
-      asked = GLYPHS.asked.map(bytes);
+      examples.replaceChildren(...GLYPHS.asked.map(bytes).map((picture, i) =>
+        make("button", {
+          type: "button", "aria-label": `Ask about drawing ${i + 1}`,
+          click: () => ((strokes = []), (shown = seen(picture)), show()),
+        }, thumbnail(picture))));
       clear();
       say("Five characters are known from one example each. Choose a drawing below, or draw one of them yourself.");
     }
@@ -151,11 +154,6 @@ const Demo = (() => {
       showPad();
       showClasses(numbers);
       showMap(numbers);
-      examples.replaceChildren(...asked.map((picture, i) =>
-        make("button", {
-          type: "button", "aria-label": `Ask about drawing ${i + 1}`,
-          click: () => ((strokes = []), (shown = seen(picture)), show()),
-        }, thumbnail(picture))));
       if (numbers && classes.length > 1) say(result());
     }
 
@@ -186,6 +184,7 @@ const Demo = (() => {
     }
 
     function showClasses(numbers) {
+      const held = list.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
       const longest = numbers && Math.max(...numbers);
       const best = numbers && classes.length > 1 ? nearest(numbers) : -1;
       list.replaceChildren(...classes.map((each, i) => {
@@ -203,6 +202,10 @@ const Demo = (() => {
           make("button", { type: "button", "aria-label": `Add the drawing to ${each.name}`, click: () => teach(each.name) }, "add"),
           make("button", { type: "button", "aria-label": `Forget ${each.name}`, click: () => forget(each) }, "forget"));
       }));
+      if (held) { // the keyboard stays where it was: the buttons are new
+        const again = [...list.querySelectorAll("button")].find((each) => each.getAttribute("aria-label") === held);
+        (again ?? pad).focus({ preventScroll: true });
+      }
     }
 
     function showMap(numbers) {
@@ -284,7 +287,7 @@ const Demo = (() => {
         make("p", { id: `pad-help-${number}`, class: "help" }, help)),
       make("div", { class: "knowing" }, list, examples, map));
     show();
-    say("Draw a character, give it a name, and press Teach. Five are enough; two will do.");
+    say("Draw a character, give it a name, and press Teach. Two are enough; five are the most.");
   }
 
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".draw-a-character").forEach(start));
