@@ -1,4 +1,4 @@
-"""Draw the figure of the page "Which head when": questions to follow with a finger.
+"""Draw the figure of the page "Which head when": a row of questions, and the head that each yes leads to.
 
 usage: python scripts/draw_which_head.py [FILE; default: book/images/which_head.png]
 
