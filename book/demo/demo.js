@@ -80,6 +80,7 @@ const Demo = (() => {
       id: `pad-name-${number}`, maxlength: 12, autocomplete: "off", size: 8,
     });
     const answer = make("p", { class: "answer", role: "status" });
+    const legend = make("p", { class: "help" });
     const list = make("ul", { class: "classes" });
     const map = make("svg", { class: "map", viewBox: "-10 -10 220 220", role: "img" });
     const examples = make("div", { class: "try", role: "group", "aria-label": "Drawings to ask about" });
@@ -186,6 +187,7 @@ const Demo = (() => {
     function showClasses(numbers) {
       const held = list.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
       const longest = numbers && Math.max(...numbers);
+      legend.textContent = numbers ? "How far the drawing lies from each. The shortest bar is the nearest." : "";
       const best = numbers && classes.length > 1 ? nearest(numbers) : -1;
       list.replaceChildren(...classes.map((each, i) => {
         const bar = make("span", { class: "bar" });
@@ -285,7 +287,7 @@ const Demo = (() => {
           make("button", { type: "button", click: clear }, "Clear"),
           make("button", { type: "button", click: tryThese }, "Try these")),
         make("p", { id: `pad-help-${number}`, class: "help" }, help)),
-      make("div", { class: "knowing" }, list, examples, map));
+      make("div", { class: "knowing" }, legend, list, examples, map));
     show();
     say("Draw a character, give it a name, and press Teach. Two are enough; five are the most.");
   }
