@@ -128,7 +128,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
             f"of {shape[0]} channels"
         )
     if pool.shape != shape:
-        what += f", resized from {pool.shape_in_words} to {'x'.join(map(str, shape))}"
+        what += f", resized from {pool.shape_in_words} to {times(shape)}"
         pool = pool.resize(*shape[1:])
     tasks = ClassificationTasks(
         pool,

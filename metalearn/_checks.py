@@ -31,5 +31,5 @@ def seed_of(value: object) -> int:
 def check_positive(**values: float) -> None:
     """Raise ValueError for the first value that is not a positive number."""
     for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value}; it needs to be positive")
+        if isinstance(value, str | None) or not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value!r}; it needs to be positive")

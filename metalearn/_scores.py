@@ -6,8 +6,12 @@ from torch import Tensor
 from .tasks.episode import PADDING
 
 
-def check_classes(name: str, scores: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless scores [B, Q, N] judge classes y [B, Q]; `name` is what needs them."""
+def checked_classes(name: str, scores: Tensor, y: Tensor) -> Tensor:
+    """The classes y [B, Q] as int64, if scores [B, Q, N] judge them; `name` is what needs them.
+
+    Raises:
+        ValueError: real targets, shapes that do not belong together, or a class without a score.
+    """
     if y.is_floating_point():
         raise ValueError(f"{name} needs classes (int64); real targets have mean_squared_error")
     if scores.dim() != 3 or scores.shape[:2] != y.shape:
@@ -15,19 +19,35 @@ def check_classes(name: str, scores: Tensor, y: Tensor) -> None:
             f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs [B, Q, N] "
             "and [B, Q]"
         )
+    y = y.long()
     unknown = y[(y != PADDING) & ((y < 0) | (y >= scores.shape[-1]))]
     if len(unknown):
         raise ValueError(
             f"y holds class {unknown[0]}; the scores are of {scores.shape[-1]} classes"
         )
+    return y
 
 
-def check_shape(name: str, scores: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless scores and y have the same shape; `name` is what needs them."""
-    if scores.shape != y.shape:
+def check_values(name: str, scores: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless scores and real y have the same shape [B, Q, T]; `name` needs them."""
+    if not y.is_floating_point():
+        raise ValueError(f"{name} needs real targets; y is {y.dtype}")
+    if scores.dim() != 3 or scores.shape != y.shape:
         raise ValueError(
-            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs the same"
+            f"scores have shape {list(scores.shape)} and y {list(y.shape)}; {name} needs the same, "
+            "[B, Q, T]"
         )
+
+
+def answers(scores: Tensor) -> Tensor:
+    """The class of the highest score, [B, Q, N] -> [B, Q].
+
+    Raises:
+        FloatingPointError: a score is NaN, which no other is higher or lower than.
+    """
+    if scores.isnan().any():
+        raise FloatingPointError("scores hold NaN, of which none is the highest")
+    return scores.argmax(-1)
 
 
 def weight_of(y: Tensor, weight: Tensor | None) -> Tensor:

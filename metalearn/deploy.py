@@ -77,6 +77,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: examples without labels, NaN, or labels that are no classes.
+            TypeError: the learner is no MetricLearner.
         """
         pool, y = self._pool(X, y, reset=True)
         check_classification_targets(y)
@@ -190,12 +191,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """Picture files [n, C, H, W] uint8, cut and scaled as `Pool.from_folder` does it.
 
         Raises:
-            ValueError: one cannot be read, or the classifier's examples are no square pictures.
+            ValueError: one cannot be read, there is none, or the classifier's examples are no square
+                pictures.
         """
         check_is_fitted(self)
         shape = self.example_shape_
         if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
             raise ValueError(f"this classifier's examples are {times(shape)}, no square pictures")
+        if not pictures:
+            raise ValueError("no picture is named; read needs at least one file")
         paths = [Path(picture).expanduser() for picture in pictures]
         return np.stack([read(path, shape[1], shape[0]) for path in paths])
 
@@ -242,6 +246,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     # Helpers
 
     def _begin(self, example_shape: tuple[int, ...], labels: np.ndarray) -> None:
+        if not isinstance(self.learner, MetricLearner | None):
+            raise TypeError(
+                f"learner is {self.learner!r}; it needs to be a MetricLearner, such as pretrained()"
+            )
         as_they_are = MetricLearner(backbones.identity(), heads.Prototypical())
         self.learner_ = as_they_are if self.learner is None else deepcopy(self.learner)
         self.example_shape_ = example_shape

@@ -12,6 +12,7 @@ from ._checks import whole
 from ._naming import in_words, name_of, plain
 from .models.learner import MetricLearner, evaluation_mode
 from .tasks import Batch, Tasks
+from .tasks.episode import check_tasks
 
 NORMAL_95 = 1.96
 EPISODES_IN_BATCH = 64
@@ -121,7 +122,9 @@ def evaluate(
             targets.
 
     Raises:
-        ValueError: fewer than 2 episodes, from which no interval follows.
+        ValueError: fewer than 2 episodes, from which no interval follows; a metric that does not give one
+            value an episode.
+        TypeError: tasks that are none, such as a pool.
         FloatingPointError: the learner gives NaN.
 
     Example:
@@ -134,6 +137,7 @@ def evaluate(
     Derived in chapter 5, *Evaluate*.
     """
     episodes = whole("episodes", episodes, at_least=2)
+    check_tasks(tasks)
     device = learner.device
     identity = tasks.identity
     first = tasks.batch([0])
@@ -165,6 +169,11 @@ def compare(a: Report, b: Report) -> Difference:
 
     Raises:
         ValueError: the reports are of different episodes or metrics, so that nothing is paired.
+
+    Example:
+        >>> a, b = (Report(np.array(s), "accuracy", True, "") for s in ([0.6, 0.9], [0.5, 0.7]))
+        >>> print(compare(a, b))
+        +15.0 ± 9.8 points (paired, 95 % interval, 2 episodes)
 
     Derived in chapter 5, *Evaluate*.
     """
@@ -200,7 +209,9 @@ def table(reports: Mapping[str, Report], baseline: str | None = None) -> str:
 
     Derived in chapter 5, *Evaluate*.
     """
-    if not reports or (baseline is not None and baseline not in reports):
+    if not reports:
+        raise ValueError("there are no reports to print")
+    if baseline is not None and baseline not in reports:
         raise ValueError(f"the reports are {list(reports)}; the baseline {baseline!r} is not one")
     first = next(iter(reports.values()))
     unit = " (%)" if first.percent else ""
@@ -230,7 +241,13 @@ def _batches(episodes: int) -> list[range]:
 def _scores(learner: MetricLearner, batch: Batch, metric: metrics.Metric) -> torch.Tensor:
     fitted = learner.fit(batch.support, batch.unlabelled)
     scores = _checked(learner.predict(fitted, batch.query.x, batch.query.weight))
-    return metric(scores, batch.query.y, batch.query.weight)
+    values = torch.as_tensor(metric(scores, batch.query.y, batch.query.weight))
+    if values.shape != (len(batch),):
+        raise ValueError(
+            f"{name_of(metric)} gives shape {list(values.shape)} for {len(batch)} episodes; a metric "
+            "gives one value an episode, [B]"
+        )
+    return values
 
 
 def _checked(values: torch.Tensor) -> torch.Tensor:

@@ -59,10 +59,14 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    # Clones, since safetensors refuses tensors that share memory, as tied weights do.
+    own = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     note = json.dumps({"content": about, "checksum": checksum(tensors, about)})
     with written_whole(path) as temporary:
-        save_file(contiguous, temporary, metadata={ABOUT: note})
+        save_file(own, temporary, metadata={ABOUT: note})
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import metrics
 from ._checks import check_positive
-from ._scores import check_classes, n_queries, weight_of
+from ._scores import checked_classes, n_queries, weight_of
 
 
 def default(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -137,10 +137,10 @@ def _pairs(
     name: str, scores: Tensor, y: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores [B, Q, N] without infinities, which pairs are of one class, and which are real, as 0 and 1."""
-    check_classes(name, scores, y)
+    y = checked_classes(name, scores, y)
     weight = weight_of(y, weight)
     n_queries(weight)
-    possible = scores > -torch.inf  # an episode need not have all classes
+    possible = scores != -torch.inf  # an episode need not have all classes
     same = F.one_hot(y.clamp(min=0), scores.shape[-1]).to(scores.dtype)
     return scores.where(possible, 0), same, weight[..., None] * possible
 

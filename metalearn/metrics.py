@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import whole
-from ._scores import check_classes, check_shape, mean_of, n_queries, weight_of
+from ._scores import answers, check_values, checked_classes, mean_of, n_queries, weight_of
 from .tasks.episode import PADDING
 
 Metric = Callable[..., Tensor]
@@ -20,6 +20,13 @@ ROUNDING = 1e-4  # a probability of 0.7 that was rounded up stays in the bin tha
 
 def metric(higher_is_better: bool, percent: bool = False) -> Callable[[Metric], Metric]:
     """Mark a function as a metric: which way is better, and whether people read it in percent.
+
+    Example:
+        >>> @metric(higher_is_better=True, percent=True)
+        ... def flawless(scores, y, weight=None):
+        ...     return (accuracy(scores, y, weight) == 1).float()
+        >>> flawless(torch.tensor([[[2.0, 1.0], [0.0, 3.0]]]), torch.tensor([[0, 1]]))
+        tensor([1.])
 
     Derived in chapter 5, *Evaluate*.
     """
@@ -47,6 +54,7 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: real targets, shapes that do not belong together, a class without a score, or an
             episode without queries.
+        FloatingPointError: a score is NaN.
 
     Example:
         >>> scores = torch.tensor([[[2.0, 1.0], [0.0, 3.0], [0.0, 3.0]]])
@@ -55,8 +63,8 @@ def accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Derived in chapter 5, *Evaluate*.
     """
-    check_classes("accuracy", scores, y)
-    return mean_of((scores.argmax(-1) == y).float(), weight_of(y, weight))
+    y = checked_classes("accuracy", scores, y)
+    return mean_of((answers(scores) == y).float(), weight_of(y, weight))
 
 
 @metric(higher_is_better=True, percent=True)
@@ -76,6 +84,7 @@ def balanced_accuracy(scores: Tensor, y: Tensor, weight: Tensor | None = None) -
     Raises:
         ValueError: real targets, shapes that do not belong together, a class without a score, or an
             episode without queries.
+        FloatingPointError: a score is NaN.
 
     Example:
         >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
@@ -107,6 +116,7 @@ def macro_f1(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: real targets, shapes that do not belong together, a class without a score, or an
             episode without queries.
+        FloatingPointError: a score is NaN.
 
     Example:
         >>> scores = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])  # always class 0
@@ -142,7 +152,7 @@ def negative_log_likelihood(scores: Tensor, y: Tensor, weight: Tensor | None = N
 
     Derived in chapter 10, *Prototypical networks*.
     """
-    check_classes("negative_log_likelihood", scores, y)
+    y = checked_classes("negative_log_likelihood", scores, y)
     losses = F.cross_entropy(scores.mT, y, reduction="none", ignore_index=PADDING)
     return mean_of(losses, weight_of(y, weight))
 
@@ -179,7 +189,7 @@ def calibration_error(
 
     Derived in chapter 5, *Evaluate*.
     """
-    check_classes("calibration_error", scores, y)
+    y = checked_classes("calibration_error", scores, y)
     bins = whole("bins", bins)
     weight = weight_of(y, weight)
     probability, answer = scores.softmax(-1).max(-1)
@@ -202,7 +212,8 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
         [B], in squared units of the target
 
     Raises:
-        ValueError: scores and targets of different shapes, or an episode without queries.
+        ValueError: classes in the place of real targets, scores of another shape, or an episode without
+            queries.
 
     Example:
         >>> mean_squared_error(torch.tensor([[[1.0], [3.0]]]), torch.zeros(1, 2, 1))
@@ -210,7 +221,7 @@ def mean_squared_error(scores: Tensor, y: Tensor, weight: Tensor | None = None) 
 
     Derived in chapter 5, *Evaluate*.
     """
-    check_shape("mean_squared_error", scores, y)
+    check_values("mean_squared_error", scores, y)
     errors = (scores - y).square().mean(-1)
     return mean_of(errors, weight_of(y[..., 0], weight))
 
@@ -228,7 +239,8 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         [B], in units of the reward, at least 0
 
     Raises:
-        ValueError: classes in the place of rewards, or scores of another shape.
+        ValueError: classes in the place of rewards, scores of another shape, or an episode without queries.
+        FloatingPointError: a score is NaN.
 
     Example:
         >>> regret(torch.tensor([[[0.2, 0.7]]]), torch.tensor([[[1.0, 0.25]]]))
@@ -236,16 +248,18 @@ def regret(scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Derived in chapter 3, *Select a task*.
     """
-    if not y.is_floating_point():
-        raise ValueError("regret needs the reward of each arm, real numbers [B, Q, A]")
-    check_shape("regret", scores, y)
-    taken = y.gather(-1, scores.argmax(-1, keepdim=True))[..., 0]
+    check_values("regret", scores, y)
+    taken = y.gather(-1, answers(scores)[..., None])[..., 0]
     missed = y.amax(-1) - taken
     return mean_of(missed, weight_of(y[..., 0], weight))
 
 
 def default(y: Tensor) -> Metric:
     """Accuracy for classes, mean squared error for real targets.
+
+    Example:
+        >>> default(torch.tensor([[0, 1]])).__name__, default(torch.zeros(1, 2, 1)).__name__
+        ('accuracy', 'mean_squared_error')
 
     Derived in chapter 5, *Evaluate*.
     """
@@ -256,9 +270,9 @@ def _counts(
     name: str, scores: Tensor, y: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each class [B, N]: queries that were found, missed, and wrongly given to it."""
-    check_classes(name, scores, y)
+    y = checked_classes(name, scores, y)
     weight, n_classes = weight_of(y, weight)[..., None], scores.shape[-1]
     asked = weight * F.one_hot(y.clamp(min=0), n_classes)
-    answered = weight * F.one_hot(scores.argmax(-1), n_classes)
+    answered = weight * F.one_hot(answers(scores), n_classes)
     hits = asked * answered
     return hits.sum(1), (asked - hits).sum(1), (answered - hits).sum(1)

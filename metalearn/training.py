@@ -22,6 +22,7 @@ from .joint import joint_step, mean_of_all
 from .models.learner import MetricLearner
 from .precision import computes_bfloat16
 from .tasks import Tasks
+from .tasks.episode import check_tasks
 from .updates import Gradient, cosine_to_zero
 
 
@@ -68,6 +69,7 @@ class Trainer:
 
     Raises:
         ValueError: a setting that makes no sense; the message names it.
+        TypeError: tasks that are none, such as a pool.
 
     Example:
         >>> import metalearn as ml
@@ -97,6 +99,9 @@ class Trainer:
         precision: str = "auto",
         progress: bool = True,
     ):
+        for family in (tasks, validation):
+            if family is not None:
+                check_tasks(family)
         batch_size = whole("batch_size", batch_size)
         validate_every = whole("validate_every", validate_every)
         validation_episodes = whole("validation_episodes", validation_episodes, at_least=2)

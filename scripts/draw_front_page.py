@@ -2,8 +2,8 @@
 
 usage: python scripts/draw_front_page.py
 
-It writes `task.png`, `two_spaces.png` and `carries.png` into `book/images`, and `_static/preview.png`, which
-`make site` names to messengers. Accuracies in the last but one are of `metalearn/results/domains.json`.
+It writes `task.png`, `two_spaces.png` and `carries.png` into `book/images`, and `_static/preview.png`,
+which `make site` names to messengers. `carries.png` shows what `metalearn/results/domains.json` holds.
 """
 
 import json

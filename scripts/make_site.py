@@ -57,7 +57,7 @@ def give_address(app: Sphinx, config: Config) -> None:
     """Tell Sphinx and its extensions where the pages will stand."""
     config.html_baseurl = config.ogp_site_url = os.environ[VARIABLE]
     config.sitemap_url_scheme = "{link}"
-    config.sitemap_excludes = ["search.html", "genindex.html"]
+    config.sitemap_excludes = ["search.html"]
     config.ogp_site_name = config.html_title
     config.ogp_image = "_static/preview.png"
     config.ogp_image_alt = ALT
@@ -81,7 +81,9 @@ def pages_of(repository: str) -> str:
     if not found:
         sys.exit("Say where the pages will stand: make site SITE=https://example.org/book/")
     owner, name = found[1].lower(), found[2]
-    return f"https://{owner}.github.io/" + ("" if name.lower() == f"{owner}.github.io" else f"{name}/")
+    return f"https://{owner}.github.io/" + (
+        "" if name.lower() == f"{owner}.github.io" else f"{name}/"
+    )
 
 
 def build(address: str) -> Path:

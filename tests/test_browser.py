@@ -90,6 +90,7 @@ def host(site: Path) -> Iterator[str]:
 
     handler = functools.partial(Silent, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *_: None  # a page that is left hangs up: no news
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -100,7 +101,9 @@ def page(browser: Browser) -> Iterator[Page]:
     """A light page, 1280 pixels wide; the test fails if it complains or asks elsewhere for anything."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     complaints: list[str] = []
-    page.on("console", lambda said: said.type in {"error", "warning"} and complaints.append(said.text))
+    page.on(
+        "console", lambda said: said.type in {"error", "warning"} and complaints.append(said.text)
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     near = ("http://127.0.0.1:", "file:", "data:", "blob:")
@@ -116,7 +119,7 @@ def is_dark(page: Page) -> bool:
     return sum(map(int, re.findall(r"\d+", colour)[:3])) < 3 * 128
 
 
-@pytest.mark.parametrize("path", [*PAGES, "search.html", "genindex.html"])
+@pytest.mark.parametrize("path", [*PAGES, "search.html"])
 def test_a_page_opens_whole(page: Page, host: str, path: str) -> None:
     page.goto(host + path)
     page.evaluate("() => window.MathJax?.startup.promise")
@@ -127,7 +130,7 @@ def test_a_page_opens_whole(page: Page, host: str, path: str) -> None:
     assert not is_dark(page)
 
 
-@pytest.mark.parametrize("path", [*PAGES, "search.html", "genindex.html"])
+@pytest.mark.parametrize("path", [*PAGES, "search.html"])
 def test_a_page_fits_a_phone_in_the_dark(page: Page, host: str, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")

@@ -252,6 +252,16 @@ def test_features_are_not_read_from_pictures() -> None:
         clf.read("a.png")
 
 
+def test_reading_no_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match="no picture is named"):
+        enrolled(2).read()
+
+
+def test_a_learner_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"learner is .*; it needs to be a MetricLearner"):
+        ml.FewShotClassifier(ml.pretrained).fit(np.eye(4), [0, 0, 1, 1])
+
+
 @pytest.mark.parametrize(
     "labels", [["b", "a", "ä"], [3, 1, 2], [True, False, True], [0.0, 1.0, 2.0]]
 )

@@ -286,11 +286,35 @@ def test_table_marks_what_looked_at_all_queries_together():
     assert ["transductive" in line for line in lines] == [False, False, True]
 
 
+def of_each_query(scores, y, weight):
+    return (scores.argmax(-1) == y).float()
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (of_each_query, r"of_each_query gives shape \[6, 20\] for 6 episodes"),
+        (lambda *arguments: of_each_query(*arguments).mean(), r"lambda> gives shape \[\] for 6"),
+        (lambda *_: 1.0, r"a metric gives one value an episode, \[B\]"),
+    ],
+)
+def test_a_metric_that_does_not_give_one_value_an_episode_is_refused(
+    learner, tasks, metric, message
+):
+    with pytest.raises(ValueError, match=message):
+        evaluate(learner, tasks, episodes=6, metric=metric)
+
+
+def test_a_pool_in_the_place_of_tasks_is_refused(learner, pool):
+    with pytest.raises(TypeError, match="tasks is a Pool; it needs to be a family of tasks"):
+        evaluate(learner, pool)
+
+
 def test_table_refuses_what_cannot_be_compared():
     one, other = of_the_same([0.5, 1.0]), of_the_same([0.5, 1.0], "other")
     with pytest.raises(ValueError, match="differ in tasks"):
         table({"a": one, "b": other})
     with pytest.raises(ValueError, match="the baseline 'c' is not one"):
         table({"a": one}, baseline="c")
-    with pytest.raises(ValueError, match="the reports are"):
+    with pytest.raises(ValueError, match="there are no reports"):
         table({})

@@ -129,13 +129,31 @@ def test_unlabelled_examples_reach_the_head(batch):
         ({"y": torch.tensor([0, 1, 2])}, r"classes have shape \[3\]; they need \[B, S\]"),
         ({"y": torch.zeros(1, 3)}, r"real targets have shape \[1, 3\]; they need \[B, S, T\]"),
         ({"weight": torch.ones(1, 2)}, r"weight has shape \[1, 2\]; it needs \[1, 3\]"),
+        ({"weight": torch.zeros(1, 3)}, "episode 0 has no support examples"),
+        ({"weight": torch.full((1, 3), torch.nan)}, "episode 0 has no support examples"),
+        ({"x": torch.zeros(1, 3, 4).long()}, "examples are torch.int64; they need to be uint8"),
     ],
 )
-def test_shapes_that_do_not_belong_together_are_refused(change, message):
+def test_support_sets_that_make_no_sense_are_refused(change, message):
     given = {"x": torch.zeros(1, 3, 4), "y": torch.tensor([[0, 1, 2]]), "weight": torch.ones(1, 3)}
     learner = MetricLearner(backbones.identity(), heads.Ridge())
     with pytest.raises(ValueError, match=message):
         learner.fit(Examples(**(given | change)))
+
+
+@pytest.mark.parametrize("head", ["prototypical", heads.Prototypical])
+def test_a_learner_needs_a_head(head):
+    with pytest.raises(TypeError, match=r"head is .*rototypical.*; it needs to be a Head, such as"):
+        MetricLearner(backbones.identity(), head)
+
+
+def test_weights_that_a_backbone_has_twice_are_saved(tmp_path):
+    backbone = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    backbone[1].weight = backbone[0].weight
+    learner = MetricLearner(backbone, heads.Prototypical())
+    save_tensors(tmp_path / "own", learner.state_dict(), {})
+    tensors, _ = load_tensors(tmp_path / "own")
+    assert torch.equal(tensors["backbone.1.weight"], backbone[0].weight)
 
 
 def test_queries_of_other_episodes_are_refused(learner, batch):

@@ -70,6 +70,12 @@ def test_padding_and_absent_classes_change_nothing_and_get_no_gradient(loss, sco
 
 
 @pytest.mark.parametrize("loss", PAIR_LOSSES)
+def test_scores_that_are_no_numbers_give_no_number(loss, scores, y):
+    scores[1, 2, 3] = torch.nan
+    assert loss(scores, y).isnan().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("loss", PAIR_LOSSES)
 def test_gradients_are_right(loss, scores, y):
     assert torch.autograd.gradcheck(lambda scores: loss(scores, y), scores.requires_grad_())
 

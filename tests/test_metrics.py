@@ -78,7 +78,7 @@ def test_regret_is_what_the_best_arm_would_have_given_more():
     assert metrics.regret(scores, rewards).tolist() == [0.25]
     assert metrics.regret(rewards, rewards).tolist() == [0.0]
     assert metrics.regret(scores, rewards, torch.tensor([[1.0, 0.0]])).tolist() == [0.5]
-    with pytest.raises(ValueError, match="reward of each arm"):
+    with pytest.raises(ValueError, match="regret needs real targets"):
         metrics.regret(scores, torch.zeros(1, 2, dtype=torch.int64))
 
 
@@ -125,10 +125,30 @@ def test_classes_that_do_not_fit_the_scores_are_refused(metric, scores, y, messa
         metric(scores, y)
 
 
+@pytest.mark.parametrize("metric", CLASS_METRICS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_classes_may_be_whole_numbers_of_any_size(metric, dtype):
+    assert torch.equal(metric(SCORES, Y.to(dtype)), metric(SCORES, Y))
+
+
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1])
+def test_scores_that_are_no_numbers_have_no_highest(metric):
+    scores = SCORES.clone()
+    scores[1, 2, 3] = torch.nan
+    with pytest.raises(FloatingPointError, match="scores hold NaN"):
+        metric(scores, Y)
+    with pytest.raises(FloatingPointError, match="scores hold NaN"):
+        metrics.regret(scores, SCORES)
+
+
 @pytest.mark.parametrize("metric", [metrics.mean_squared_error, metrics.regret])
 def test_values_that_do_not_fit_the_scores_are_refused(metric):
     with pytest.raises(ValueError, match=r"shape \[3, 40, 5\] and y \[3, 40, 1\]; .* the same"):
         metric(SCORES, SCORES[..., :1])
+    with pytest.raises(ValueError, match=r"needs the same, \[B, Q, T\]"):
+        metric(SCORES[0], SCORES[0])
+    with pytest.raises(ValueError, match=r"needs real targets; y is torch\.int64"):
+        metric(SCORES, SCORES.long())
     with pytest.raises(ValueError, match="an episode has no queries"):
         metric(SCORES, SCORES, torch.zeros(3, 40))
 

@@ -204,6 +204,11 @@ def test_a_learner_that_sees_the_features_solves_the_tasks():
     [
         (FEATURES[:-1], {}, r"features have shape \[239, 3\] for 240 examples"),
         (FEATURES[:, 0], {}, r"features have shape \[240\]"),
+        (
+            FEATURES[:, :0],
+            {},
+            r"shape \[240, 0\] for 240 examples; they need \[240, F\], F at least 1",
+        ),
         (FEATURES * [1, 0, 1], {}, "feature 1 is constant"),
         (FEATURES * [1, 1, math.nan], {}, "feature 2 is constant or not finite"),
         (
@@ -216,6 +221,12 @@ def test_a_learner_that_sees_the_features_solves_the_tasks():
 def test_features_that_do_not_fit_are_refused(features, options, message):
     with pytest.raises(ValueError, match=message):
         FeatureTasks(POOL, features, **options)
+
+
+def test_a_pool_of_one_example_is_too_small():
+    one = Pool(np.zeros((1, 3), np.float32), [0], ["one"])
+    with pytest.raises(ValueError, match="the pool has 1 examples"):
+        FeatureTasks(one, np.ones((1, 2)))
 
 
 # Views and clusters
@@ -325,6 +336,12 @@ def test_views_that_make_no_sense_are_refused(pool, options, message):
 def test_deform_refuses_what_is_no_stack_of_uint8_pictures(images):
     with pytest.raises(ValueError, match="deform needs uint8 pixels"):
         deform(images, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("strength", [math.nan, -1.0])
+def test_deform_refuses_a_strength_that_makes_no_sense(strength):
+    with pytest.raises(ValueError, match=r"strength is .*; it needs to be at least 0, and finite"):
+        deform(POOL.images[:2], np.random.default_rng(0), strength)
 
 
 def test_clusters_find_what_lies_together_whatever_the_labels():

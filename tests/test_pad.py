@@ -206,3 +206,80 @@ def test_what_is_missing_is_said(pad: Page, name: str, said: str) -> None:
         pad.locator(".sees canvas").wait_for()
     teach(pad, name)
     assert said in pad.get_by_role("status").inner_text()
+
+
+def test_try_these_asks_before_it_forgets_what_was_taught(pad: Page) -> None:
+    draw(pad, "zed")
+    teach(pad, "mine")
+    asked = []
+    for answer, names in (("dismiss", ["mine"]), ("accept", ["don", "ka", "alef", "ken", "psi"])):
+        pad.once(
+            "dialog", lambda box, answer=answer: (asked.append(box.message), getattr(box, answer)())
+        )
+        pad.get_by_role("button", name="Try these").click()
+        assert set(pad.locator(".classes .name").all_inner_texts()) == set(names)
+    assert asked == 2 * ["The characters that you taught will be forgotten."]
+
+
+def test_a_second_finger_draws_nothing(pad: Page) -> None:
+    box = pad.locator(".pad").bounding_box()
+    hands = pad.context.new_cdp_session(pad)
+
+    def touch(what: str, *points: tuple[float, float]) -> None:
+        places = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": number}
+            for number, (x, y) in enumerate(points)
+        ]
+        hands.send("Input.dispatchTouchEvent", {"type": what, "touchPoints": places})
+
+    def seen() -> list[int]:
+        pad.wait_for_timeout(200)
+        return pad.locator(".sees canvas").evaluate(
+            "each => [...each.getContext('2d').getImageData(0, 0, 28, 28).data]"
+        )
+
+    touch("touchStart", (0.2, 0.3))
+    touch("touchMove", (0.5, 0.3))
+    touch("touchMove", (0.8, 0.3))
+    alone = seen()
+    touch("touchStart", (0.8, 0.3), (0.5, 0.9))
+    touch("touchMove", (0.8, 0.3), (0.2, 0.8))
+    assert seen() == alone
+    touch("touchEnd")
+
+
+def test_what_is_said_comes_once_a_stroke(five_known: Page) -> None:
+    five_known.evaluate(
+        """() => {
+            window.said = [];
+            const status = document.querySelector("[role=status]");
+            const note = () => window.said.push(status.textContent);
+            new MutationObserver(note).observe(status, { childList: true });
+        }"""
+    )
+    draw(five_known, "tee")
+    five_known.get_by_role("status").filter(has_text="Nearest: tee ").wait_for()
+    assert len(five_known.evaluate("window.said")) <= len(CHARACTERS["tee"])
+    five_known.get_by_role("button", name="Undo").click()
+    assert "Nearest" in five_known.get_by_role("status").inner_text()
+    five_known.get_by_role("button", name="Undo").click()
+    assert five_known.get_by_role("status").inner_text().startswith("Draw one of them again")
+
+
+def test_two_names_for_one_drawing_are_equally_near(pad: Page) -> None:
+    for name in ("one", "other"):
+        stroke(pad, [(0.5, 0.5)])
+        teach(pad, name)
+    stroke(pad, [(0.5, 0.5)])
+    pad.get_by_role("status").filter(has_text="Equally near: one ").wait_for()
+
+
+def test_keys_and_glyphs_in_any_order(pad: Page) -> None:
+    pad.get_by_role("button", name="Try these").click()
+    surface = pad.get_by_role("application", name="Drawing pad")
+    for keys in ([" ", "ArrowRight"], ["ArrowDown"], ["Delete", "ArrowDown"]):
+        surface.focus()
+        for key in keys:
+            pad.keyboard.press(key)
+        pad.get_by_role("button", name="Ask about drawing 1", exact=True).click()
+    assert "Nearest" in pad.get_by_role("status").inner_text()

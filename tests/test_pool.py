@@ -29,6 +29,7 @@ IMAGES = np.zeros((4, 1, 8, 8), np.uint8)
         ({"labels": [0, 0, 0, 0]}, ValueError, r"class 'kha' \(label 1\) has no examples"),
         ({"names": ["ka", "ka"]}, ValueError, "two classes have the name 'ka'"),
         ({"groups": ["one"]}, ValueError, "1 groups for 2 classes"),
+        ({"images": [[1], [2], [3], [4]]}, ValueError, "images are torch.int64"),
     ],
 )
 def test_what_does_not_fit_is_named(change, error, message):
@@ -53,10 +54,22 @@ def test_split_is_decided_by_its_seed(pool):
     assert one != other
 
 
-@pytest.mark.parametrize("fractions", [(0.5, 0.6), (1.0, 0.0), (0.5,)])
+@pytest.mark.parametrize("fractions", [(0.5, 0.6), (1.0, 0.0), (0.5,), ()])
 def test_split_refuses_fractions_that_are_no_parts_of_a_whole(pool, fractions):
     with pytest.raises(ValueError, match="positive and sum to 1"):
         pool.split(fractions, seed=0)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 0.5])
+def test_split_refuses_a_seed_that_does_not_decide_it(pool, seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}; it needs to be a whole number"):
+        pool.split((0.5, 0.5), seed=seed)
+
+
+def test_features_and_embeddings_may_be_lists_or_arrays(pool):
+    assert Pool([[1.0, 2.0], [3.0, 4.0]], [0, 1], "ab").shape == (2,)
+    embedded = pool.with_embeddings(np.eye(len(pool)))
+    assert embedded.take(torch.tensor([3])).argmax() == 3
 
 
 def test_split_refuses_an_empty_part(pool):
@@ -208,5 +221,7 @@ def test_folder_names_a_picture_that_cannot_be_read(tmp_path, cache_folder):
 def test_folder_without_class_folders(tmp_path):
     with pytest.raises(ValueError, match="needs one folder a class"):
         Pool.from_folder(tmp_path, size=8)
+    with pytest.raises(ValueError, match=r"size is 8\.5; it needs to be a whole number"):
+        Pool.from_folder(tmp_path, size=8.5)
     with pytest.raises(ValueError, match="is not a folder"):
         Pool.from_folder(tmp_path / "nowhere", size=8)

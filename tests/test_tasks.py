@@ -257,6 +257,13 @@ def test_what_is_no_pool_is_refused():
         ClassificationTasks("glyphs")
 
 
+def test_an_episode_of_a_negative_number_is_refused(pool):
+    with pytest.raises(
+        ValueError, match="episode is -1; it needs to be a whole number of at least 0"
+    ):
+        ClassificationTasks(pool, n_query=3).episode(-1)
+
+
 def test_numbers_of_numpy_and_ranges_in_lists_are_taken_as_numbers():
     pool = uneven_pool([310, 310])
     large = ClassificationTasks(pool, np.int64(2), np.uint8(200), np.uint8(100), seed=np.uint8(3))

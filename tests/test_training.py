@@ -372,6 +372,11 @@ def test_settings_that_make_no_sense_are_refused(make, options, message):
         make(**options)
 
 
+def test_a_pool_in_the_place_of_validation_tasks_is_refused(make):
+    with pytest.raises(TypeError, match="tasks is a Pool; it needs to be a family of tasks"):
+        make(validation=ml.load_pool("digits"))
+
+
 def test_output_folder_that_cannot_be_written(make, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot write to the folder"):

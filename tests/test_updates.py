@@ -109,11 +109,21 @@ def test_directions_are_decided_by_the_seed_and_leave_global_random_state():
         ({"seed": -1}, "seed is -1"),
         ({"pairs": 0}, "pairs is 0"),
         ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": "0.1"}, "lr is '0.1'; it needs to be positive"),
+        ({"lr": None}, "lr is None"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         bowl(**options)
+
+
+def test_an_objective_of_many_numbers_is_refused():
+    weight = nn.Parameter(torch.ones(3))
+    for update in (Gradient([weight]), EvolutionStrategy([weight])):
+        with pytest.raises(ValueError, match=r"the objective has shape \[3\]; it needs to be one"):
+            update.step(weight.square)
+    assert torch.equal(weight.detach(), torch.ones(3))
 
 
 def test_directions_are_of_a_stream_of_their_own():

@@ -67,6 +67,8 @@ const Demo = (() => {
     let classes = []; // { name, colour, examples: [{ picture, z }] }
     let strokes = [];
     let shown = null; // the drawing, or a glyph that was chosen: { picture, z }
+    let pointer = null; // the one that draws; a second finger or a hand does not
+    let own = false; // was something taught that "Try these" would lose?
     const pen = { x: 0.5, y: 0.5, down: false }; // of the arrow keys
 
     const seen = (picture) => ({ picture, z: Array.from(Network.embed(picture, weights)) });
@@ -81,7 +83,7 @@ const Demo = (() => {
     });
     const answer = make("p", { class: "answer", role: "status" });
     const legend = make("p", { class: "help" });
-    const list = make("ul", { class: "classes" });
+    const list = make("ul", { class: "classes", role: "list", "aria-label": "Characters that are known" });
     const map = make("svg", { class: "map", viewBox: "-10 -10 220 220", role: "img" });
     const examples = make("div", { class: "try", role: "group", "aria-label": "Drawings to ask about" });
 
@@ -93,10 +95,18 @@ const Demo = (() => {
       show();
     }
 
-    function clear() {
+    // Nothing drawn any more: the pad is empty or shows a glyph.
+    function empty(glyph = null) {
       strokes = [];
       pen.down = false;
-      draw();
+      pointer = null;
+      shown = glyph;
+      show();
+    }
+
+    function clear() {
+      empty();
+      say(invitation());
     }
 
     function teach(wanted) {
@@ -104,6 +114,7 @@ const Demo = (() => {
       if (!shown) return say("Draw a character first.");
       if (!wanted) return say("Give the character a name."), name.focus();
       if (!known && classes.length === MOST) return say(`${MOST} characters are known. Forget one first.`);
+      own = true;
       if (known) known.examples.push(shown);
       else {
         const colour = COLOURS.find((each) => !classes.some((c) => c.colour === each));
@@ -111,37 +122,42 @@ const Demo = (() => {
       }
       const count = known ? known.examples.length : 1;
       name.value = "";
-      clear();
+      if (matchMedia("(pointer: coarse)").matches) name.blur(); // a phone's keyboard would hide the pad
+      empty();
       say(`${wanted} is known from ${count === 1 ? "one example" : `${count} examples`}. ${invitation()}`);
     }
 
     function forget(each) {
       classes = classes.filter((other) => other !== each);
       show();
-      say(`${each.name} is forgotten. ${shown && classes.length > 1 ? result() : invitation()}`);
+      say(`${each.name} is forgotten. ${answered() ? result() : invitation()}`);
     }
 
     function tryThese() {
+      if (own && classes.length && !confirm("The characters that you taught will be forgotten.")) return;
+      own = false;
       classes = GLYPHS.known.map(({ name, picture }, i) => ({
         name, colour: COLOURS[i], examples: [seen(bytes(picture))],
       }));
       examples.replaceChildren(...GLYPHS.asked.map(bytes).map((picture, i) =>
         make("button", {
           type: "button", "aria-label": `Ask about drawing ${i + 1}`,
-          click: () => ((strokes = []), (shown = seen(picture)), show()),
+          click: () => empty(seen(picture)),
         }, thumbnail(picture))));
-      clear();
-      say("Five characters are known from one example each. Choose a drawing below, or draw one of them yourself.");
+      empty();
+      say("Five characters are known from one example each. Choose a small drawing, or draw one of the five yourself.");
     }
 
-    const invitation = () =>
-      classes.length < 2 ? "Draw another character and name it." : "Draw one of them again, and see which it is.";
+    const answered = () => shown && classes.length > 1;
+    const invitation = () => ["Draw a character and name it.", "Draw another character and name it."][classes.length] ??
+      "Draw one of them again, and see which it is.";
 
     function result() {
       const numbers = distances(shown.z, classes);
       const order = classes.map((_, i) => i).sort((a, b) => numbers[a] - numbers[b]);
       const [first, second] = order.map((i) => `${classes[i].name} (distance ${numbers[i].toFixed(1)})`);
-      return `Nearest: ${first}, then ${second}.`;
+      const [a, b] = order.map((i) => numbers[i]);
+      return a === b ? `Equally near: ${first} and ${second}.` : `Nearest: ${first}, then ${second}.`;
     }
 
     function say(text) {
@@ -151,11 +167,11 @@ const Demo = (() => {
     // What is seen
 
     function show() {
-      const numbers = shown && classes.length ? distances(shown.z, classes) : null;
+      const numbers = answered() ? distances(shown.z, classes) : null;
       showPad();
       showClasses(numbers);
       showMap(numbers);
-      if (numbers && classes.length > 1) say(result());
+      if (numbers && !pen.down && pointer === null) say(result()); // not forty times while one draws
     }
 
     function showPad() {
@@ -175,24 +191,24 @@ const Demo = (() => {
         context.imageSmoothingEnabled = false;
         context.drawImage(thumbnail(shown.picture), 0, 0, side, side);
       }
-      if (document.activeElement === pad) {
-        context.strokeStyle = pen.down ? "#d55e00" : "#0072b2";
+      if (pad.matches(":focus-visible")) {
+        context.strokeStyle = context.fillStyle = pen.down ? "#d55e00" : "#0072b2";
         context.lineWidth = 3;
-        context.strokeRect(pen.x * side - 9, pen.y * side - 9, 18, 18);
+        context[pen.down ? "fillRect" : "strokeRect"](pen.x * side - 9, pen.y * side - 9, 18, 18);
       }
       const caption = make("span", {}, shown ? "what the network sees" : "");
       sees.replaceChildren(...(shown ? [thumbnail(shown.picture), caption] : [caption]));
     }
 
     function showClasses(numbers) {
-      const held = list.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+      const held = list.querySelector(":focus-visible")?.getAttribute("aria-label");
       const longest = numbers && Math.max(...numbers);
       legend.textContent = numbers ? "How far the drawing lies from each. The shortest bar is the nearest." : "";
-      const best = numbers && classes.length > 1 ? nearest(numbers) : -1;
+      const best = numbers ? nearest(numbers) : -1;
       list.replaceChildren(...classes.map((each, i) => {
         const bar = make("span", { class: "bar" });
         if (numbers) {
-          bar.style.width = `${(100 * numbers[i]) / longest}%`;
+          bar.style.width = `${(100 * numbers[i]) / (longest || 1)}%`;
           bar.style.background = each.colour;
         }
         return make("li", i === best ? { class: "nearest" } : {},
@@ -206,7 +222,7 @@ const Demo = (() => {
       }));
       if (held) { // the keyboard stays where it was: the buttons are new
         const again = [...list.querySelectorAll("button")].find((each) => each.getAttribute("aria-label") === held);
-        (again ?? pad).focus({ preventScroll: true });
+        (again ?? pad).focus();
       }
     }
 
@@ -214,17 +230,20 @@ const Demo = (() => {
       const known = classes.flatMap((each) => each.examples.map((example) => ({ ...each, z: example.z })));
       const said = classes.length
         ? `A map of the embeddings of ${classes.map((each) => each.name).join(", ")}.` : "An empty map.";
-      map.setAttribute("aria-label", said + (numbers && classes.length > 1 ? ` ${result()}` : ""));
+      map.setAttribute("aria-label", said + (numbers ? ` ${result()}` : ""));
       if (known.length < 2) return map.replaceChildren();
       const flat = mainDirections(known.map(({ z }) => z));
       const places = known.map(({ z }) => flat(z));
-      const query = shown && flat(shown.z);
+      const query = numbers && flat(shown.z);
       const all = query ? [...places, query] : places;
       const reach = Math.max(1e-9, ...all.flat().map(Math.abs));
       const [x, y] = [0, 1].map((axis) => (place) => 100 + (90 * place[axis]) / reach);
       const marks = known.flatMap(({ name, colour }, i) => [
         make("circle", { cx: x(places[i]), cy: y(places[i]), r: 5, fill: colour }),
-        make("text", { x: x(places[i]), y: y(places[i]) - 8, "text-anchor": "middle" }, name),
+        make("text", {
+          x: x(places[i]), y: y(places[i]) - 8,
+          "text-anchor": x(places[i]) < 70 ? "start" : x(places[i]) > 130 ? "end" : "middle",
+        }, name),
       ]);
       if (query) {
         const prototype = flat(mean(classes[nearest(numbers)].examples.map((e) => e.z)));
@@ -238,37 +257,54 @@ const Demo = (() => {
     // Mouse, finger, pen and keys
 
     let waits = false;
+    let rest = 0; // till when a slow device only shows the ink, so that it keeps up with the pen
     function later() {
       if (waits) return;
       waits = true;
-      requestAnimationFrame(() => ((waits = false), draw()));
+      requestAnimationFrame(() => {
+        waits = false;
+        const began = performance.now();
+        if (pointer !== null && began < rest) return showPad();
+        draw();
+        const ended = performance.now();
+        rest = ended + 2 * (ended - began);
+      });
     }
 
+    const inside = (part) => Math.min(1, Math.max(0, part));
     const point = ({ clientX, clientY }) => {
       const { left, top, width, height } = pad.getBoundingClientRect();
-      return [(clientX - left) / width, (clientY - top) / height];
+      return [inside((clientX - left) / width), inside((clientY - top) / height)];
     };
     pad.addEventListener("pointerdown", (event) => {
-      if (!event.isPrimary || event.button) return;
-      pad.setPointerCapture(event.pointerId);
+      if (event.button || (pointer !== null && event.pointerType !== "pen")) return;
+      if (pointer !== null) strokes.pop(); // of the hand that rested on the pad before its pen came
+      pointer = event.pointerId;
+      pen.down = false;
+      pad.setPointerCapture(pointer);
       strokes.push([point(event)]);
       later();
     });
     pad.addEventListener("pointermove", (event) => {
-      if (!pad.hasPointerCapture(event.pointerId)) return;
+      if (event.pointerId !== pointer) return;
       strokes.at(-1).push(point(event));
       later();
     });
+    pad.addEventListener("lostpointercapture", (event) => {
+      if (event.pointerId !== pointer) return;
+      pointer = null;
+      later();
+    });
     pad.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey || pointer !== null) return;
       if (event.key === " ") {
-        pen.down = !pen.down;
-        if (pen.down) strokes.push([[pen.x, pen.y]]);
+        if (!event.repeat) pen.down = !pen.down;
+        if (pen.down && !event.repeat) strokes.push([[pen.x, pen.y]]);
       } else if (event.key === "Delete" || event.key === "Backspace") {
         clear();
       } else if (ARROWS[event.key]) {
         const [dx, dy] = ARROWS[event.key];
-        pen.x = Math.min(1, Math.max(0, pen.x + STEP * dx));
-        pen.y = Math.min(1, Math.max(0, pen.y + STEP * dy));
+        [pen.x, pen.y] = [inside(pen.x + STEP * dx), inside(pen.y + STEP * dy)];
         if (pen.down) strokes.at(-1).push([pen.x, pen.y]);
       } else return;
       event.preventDefault();
@@ -277,7 +313,8 @@ const Demo = (() => {
     pad.addEventListener("focus", showPad);
     pad.addEventListener("blur", showPad);
 
-    const form = make("form", { submit: (event) => (event.preventDefault(), teach(name.value.trim())) },
+    const wanted = () => name.value.normalize().replace(/\s+/g, " ").trim();
+    const form = make("form", { submit: (event) => (event.preventDefault(), teach(wanted())) },
       make("label", { for: name.id }, "It is called"), name, make("button", { class: "teach" }, "Teach"));
     const help = "Draw with mouse, finger or pen. With the keyboard: arrow keys move the pen, space puts it down or " +
       "lifts it, Delete clears.";
@@ -285,6 +322,7 @@ const Demo = (() => {
       make("div", { class: "drawing" }, pad, sees, answer, form,
         make("div", { class: "buttons" },
           make("button", { type: "button", click: clear }, "Clear"),
+          make("button", { type: "button", click: () => (strokes.pop(), strokes.length ? draw() : clear()) }, "Undo"),
           make("button", { type: "button", click: tryThese }, "Try these")),
         make("p", { id: `pad-help-${number}`, class: "help" }, help)),
       make("div", { class: "knowing" }, legend, list, examples, map));

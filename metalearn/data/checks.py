@@ -24,7 +24,8 @@ def checked_labels(labels: Sequence[int] | np.ndarray | Tensor) -> Tensor:
 
 def checked_images(images: np.ndarray | Tensor) -> Tensor:
     """The images if they are what a pool can hold; float64 becomes float32."""
-    if isinstance(images, np.ndarray):
+    if not isinstance(images, Tensor):
+        images = np.asarray(images)
         native = images.dtype.newbyteorder("=")
         if any(step < 0 for step in images.strides) or not images.dtype.isnative:
             images = np.ascontiguousarray(images, dtype=native)

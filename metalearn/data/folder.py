@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._checks import whole
 from . import cache
 from .pool import Pool
 
@@ -20,8 +21,7 @@ def from_folder(path: Path, size: int, channels: int) -> Pool:
         raise ValueError(f"{path} is not a folder")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}; pictures have 1 (grey) or 3 (colour)")
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"size is {size!r}; it needs to be a whole number of pixels")
+    size = whole("size", size)
     pictures = sorted(picture for picture in _pictures(path) if picture.parent != path)
     if not pictures:
         raise ValueError(f"{path} holds no folders with pictures; a pool needs one folder a class")

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import seed_of
+from .._naming import times
 from .._registry import unknown
 from .checks import check_labels, checked_images, checked_labels
 
@@ -21,7 +23,7 @@ class Pool:
 
     Args:
         images: [N, C, H, W] uint8 pixels (0 to 255), or float features or pixels [N, ...] without NaN.
-            An array or a tensor; Memory-mapped pixels are read only where examples are taken.
+            An array or a tensor; memory-mapped pixels are read only where examples are taken.
         labels: [N] whole numbers; `labels[i]` is the position of example i's class in `names`.
         names: one name for each class, all different.
         groups: the group of each class (the script of a character), or None. Splits keep groups whole.
@@ -73,7 +75,7 @@ class Pool:
     @property
     def shape_in_words(self) -> str:
         """The shape of one example as it is printed, "1x28x28"."""
-        return "x".join(map(str, self.shape))
+        return times(self.shape)
 
     @property
     def images(self) -> Tensor:
@@ -137,15 +139,16 @@ class Pool:
             seed: decides the shuffle; the same seed gives the same split everywhere.
 
         Raises:
-            ValueError: the fractions do not sum to 1, or a part would stay empty.
+            ValueError: the fractions do not sum to 1, a part would stay empty, or the seed is no whole
+                number.
         """
-        if not min(fractions) > 0 or abs(sum(fractions) - 1) > 1e-6:
+        if not all(part > 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
             raise ValueError(f"fractions {tuple(fractions)} must be positive and sum to 1")
         group_of = np.unique(self.groups or self.names, return_inverse=True)[1]
         sizes = np.bincount(group_of)
         lacking = np.array(fractions) * self.n_classes
         part_of = np.empty(len(sizes), int)
-        for group in np.random.default_rng(seed).permutation(len(sizes)):
+        for group in np.random.default_rng(seed_of(seed)).permutation(len(sizes)):
             part_of[group] = np.argmax(lacking)
             lacking[part_of[group]] -= sizes[group]
         parts = [np.flatnonzero(part_of[group_of] == part) for part in range(len(fractions))]
@@ -160,12 +163,13 @@ class Pool:
         """The same labels and names with other examples: embeddings [N, D], resized pixels."""
         return Pool(images, self.labels, self.names, self.groups)
 
-    def with_embeddings(self, z: Tensor) -> "Pool":
+    def with_embeddings(self, z: np.ndarray | Tensor) -> "Pool":
         """The same labels and names with embeddings [N, ...] in the place of pictures, of any size.
 
         Raises:
             ValueError: another number of embeddings than of examples.
         """
+        z = torch.as_tensor(z)
         if len(z) != len(self):
             raise ValueError(f"there are {len(z)} embeddings for {len(self)} examples")
         part = object.__new__(type(self))

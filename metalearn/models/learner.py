@@ -19,7 +19,7 @@ from ..joint import before_and_in_all
 from ..tasks.episode import Examples
 from . import backbones, heads
 from .heads.head import Head, State
-from .targets import check_shapes, one_hot
+from .targets import check_support, one_hot
 
 IMAGES_IN_PASS = {"cpu": 160, "cuda": 4096}
 """How many images are embedded at a time: on a CPU larger passes are slower (chapter 6 measures it), on
@@ -49,6 +49,9 @@ class MetricLearner(nn.Module):
         backbone: any module [B, C, H, W] -> [B, D] (or [B, D, H, W] for heads that compare maps).
         head: the rule.
 
+    Raises:
+        TypeError: head is no `Head`.
+
     Example:
         >>> from metalearn.tasks import Examples
         >>> learner = MetricLearner(backbones.conv4(seed=0), heads.Prototypical()).eval()
@@ -62,6 +65,10 @@ class MetricLearner(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: Head):
         super().__init__()
+        if not isinstance(head, Head):
+            raise TypeError(
+                f"head is {head!r}; it needs to be a Head, such as heads.Prototypical()"
+            )
         self.backbone = backbone
         self.head = head
 
@@ -77,6 +84,9 @@ class MetricLearner(nn.Module):
 
         Returns:
             [B, S, D] (or [B, S, D, H, W])
+
+        Raises:
+            ValueError: x of another kind of number.
         """
         flat = x.flatten(0, 1)
         if weight is None or bool(weight.all()):
@@ -98,9 +108,9 @@ class MetricLearner(nn.Module):
         Raises:
             ValueError: an episode whose classes are not 0, 1, ..., N-1; real targets for a head that takes
                 classes only; feature maps for one that takes vectors; tensors whose shapes do not belong
-                together.
+                together; an episode without examples.
         """
-        check_shapes(support)
+        check_support(support)
         if not support.y.is_floating_point():
             targets, present = one_hot(support.y, support.weight)
         elif self.head.regression:
@@ -290,5 +300,9 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 def scaled(x: Tensor) -> Tensor:
-    """uint8 pixels as float32 from 0 to 1; floats as they are."""
-    return x.float() / 255 if x.dtype == torch.uint8 else x
+    """uint8 pixels as float32 from 0 to 1; floats as they are; nothing else."""
+    if x.dtype == torch.uint8:
+        return x.float() / 255
+    if not x.is_floating_point():
+        raise ValueError(f"examples are {x.dtype}; they need to be uint8 pixels or floats")
+    return x

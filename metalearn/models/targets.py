@@ -6,8 +6,8 @@ from torch import Tensor
 from ..tasks.episode import Examples
 
 
-def check_shapes(support: Examples) -> None:
-    """Raise ValueError where x, y and weight are not of the same examples."""
+def check_support(support: Examples) -> None:
+    """Raise ValueError where x, y and weight are not of the same examples, or an episode has none."""
     x, y, weight = support.x, support.y, support.weight
     if x.dim() < 3 or x.shape[1] == 0:
         raise ValueError(f"support examples have shape {list(x.shape)}; they need [B, S, ...]")
@@ -19,6 +19,10 @@ def check_shapes(support: Examples) -> None:
         raise ValueError(
             f"{kind} have shape {list(y.shape)}; they need {needed} with B, S = {list(x.shape[:2])}"
         )
+    empty = ~(weight > 0).any(1)
+    if empty.any():
+        episode = int(empty.nonzero()[0])
+        raise ValueError(f"episode {episode} has no support examples: no weight is above 0")
 
 
 def one_hot(y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,6 +84,15 @@ class Tasks(Protocol):
         """These episodes stacked."""
 
 
+def check_tasks(tasks: object) -> None:
+    """Raise TypeError for what is no family of tasks, such as a pool that none was made from."""
+    if not hasattr(tasks, "batch"):
+        raise TypeError(
+            f"tasks is a {type(tasks).__name__}; it needs to be a family of tasks, such as "
+            "ClassificationTasks(pool, n_way=5, n_shot=1)"
+        )
+
+
 def _moved(record, device: torch.device | str):
     """A dataclass with everything in it on this device."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}

@@ -36,10 +36,15 @@ class Family(ABC):
         return self.batch([index])
 
     def batch(self, indices: Iterable[int]) -> Batch:
-        """These episodes stacked, padded where they differ in size."""
-        seeds = [[self.seed, operator.index(index)] for index in indices]
-        if not seeds:
+        """These episodes stacked, padded where they differ in size.
+
+        Raises:
+            ValueError: no episode, or a negative number.
+        """
+        numbers = [whole("episode", operator.index(index), at_least=0) for index in indices]
+        if not numbers:
             raise ValueError("a batch needs at least one episode")
+        seeds = [[self.seed, number] for number in numbers]
         return self._stacked([self._draw(np.random.default_rng(seed)) for seed in seeds])
 
     @property

@@ -130,20 +130,20 @@ class FeatureTasks(PoolFamily):
             raw = torch.from_numpy(np.array(raw, np.float64, order="C"))
         self._settle("features", raw.double().contiguous())
         shape = list(self.features.shape)
-        if len(shape) != 2 or shape[0] != len(self.pool):
+        if len(shape) != 2 or shape[0] != len(self.pool) or shape[1] == 0:
             raise ValueError(
                 f"features have shape {shape} for {len(self.pool)} examples; they need "
-                f"[{len(self.pool)}, F]"
+                f"[{len(self.pool)}, F], F at least 1"
             )
-        if not self._scaled.isfinite().all():
-            column = int((~self._scaled.isfinite()).any(0).nonzero()[0])
-            raise ValueError(f"feature {column} is constant or not finite: it cannot be scaled")
         needed = self.n_shot + self.n_query
         if len(self.pool) < needed:
             raise ValueError(
                 f"the pool has {len(self.pool)} examples; {self.n_shot} shots and {self.n_query} queries "
                 f"need {needed}"
             )
+        if not self._scaled.isfinite().all():
+            column = int((~self._scaled.isfinite()).any(0).nonzero()[0])
+            raise ValueError(f"feature {column} is constant or not finite: it cannot be scaled")
 
     @cached_property
     def _scaled(self) -> Tensor:

@@ -57,8 +57,7 @@ class ViewTasks(Family):
     def __post_init__(self):
         check_pool(self.pool)
         self._settle_whole(n_way=2, n_shot=1, n_query=1)
-        if not 0 <= self.strength < math.inf:
-            raise ValueError(f"strength is {self.strength}; it needs to be at least 0, and finite")
+        _check_strength(self.strength)
         self._settle("strength", float(self.strength))
         example = self.pool.take(torch.tensor(0))
         if example.dtype != torch.uint8 or example.dim() != 3:
@@ -104,7 +103,7 @@ def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> T
         [n, C, H, W] uint8
 
     Raises:
-        ValueError: images of another kind.
+        ValueError: images of another kind, or a strength that is negative or not finite.
 
     Example:
         >>> picture = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
@@ -117,6 +116,7 @@ def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> T
         raise ValueError(
             f"images are {list(images.shape)} {images.dtype}; deform needs uint8 pixels [n, C, H, W]"
         )
+    _check_strength(strength)
     if len(images) == 0 or strength == 0:
         return images
     n, (height, width) = len(images), images.shape[-2:]
@@ -134,6 +134,11 @@ def deform(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> T
         images.float(), grid + bends.movedim(1, -1), padding_mode="border", align_corners=False
     )
     return views.round().clamp(0, 255).to(torch.uint8)
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength < math.inf:
+        raise ValueError(f"strength is {strength}; it needs to be at least 0, and finite")
 
 
 def clusters(pool: Pool, z: Tensor, n_clusters: int, seed: int = 0) -> Pool:

@@ -20,7 +20,8 @@ class LabelPropagation(Transductive):
     has no $a$ and learns a $\sigma$ for each example by a network.
 
     Liu and others (2019), TPN, https://arxiv.org/abs/1805.10002; Zhou and others (2004), Learning with
-    local and global consistency, NeurIPS.
+    local and global consistency,
+    https://papers.nips.cc/paper_files/paper/2003/hash/87682805257e619d49b8e0dfdc14affa-Abstract.html
 
     Args:
         alpha: how much a node listens to its neighbours, above 0 and below 1; the papers take 0.99.
