@@ -31,7 +31,7 @@ lint: .venv/installed            ## check the style of the package, the tests an
 	$(RUN) ruff format --check .
 
 format: .venv/installed          ## mend what lint complains about, where that can be done safely
-	$(RUN) ruff check --fix .
+	$(RUN) ruff check --fix --exit-zero .
 	$(RUN) ruff format .
 
 notebooks: .venv/installed       ## run the notebooks and store their outputs: all, or NOTEBOOKS="a.ipynb b.ipynb"
@@ -51,6 +51,7 @@ clean:                           ## remove the built pages and the caches; the e
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The book needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name a newer one: make PYTHON=python3.13" % sys.version_info[:2])'
+	@echo "Making the environment .venv: some minutes, up to 7 GB"
 	$(PYTHON) -m venv .venv
 	$(RUN) pip install --quiet --requirement requirements.txt
 	@touch $@

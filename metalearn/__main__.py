@@ -62,16 +62,18 @@ def train(options: argparse.Namespace) -> int:
     if options.without_omniglot_scripts:
         pool = pool.exclude(groups=OMNIGLOT_SCRIPTS)
     train_pool, validation_pool, _ = pool.split(SPLIT, seed=options.seed)
+    if options.rotations:
+        train_pool = train_pool.with_rotations()
     tasks = ClassificationTasks(
-        train_pool.with_rotations() if options.rotations else train_pool,
-        n_way=options.n_way,
+        train_pool,
+        n_way=_ways(options, 60, train_pool),
         n_shot=options.n_shot,
         n_query=options.n_query,
         seed=options.seed,
     )
     validation = ClassificationTasks(
         validation_pool,
-        n_way=min(5, max(2, validation_pool.n_classes)),
+        n_way=max(2, min(5, validation_pool.n_classes)),
         n_shot=1,
         n_query=min(5, options.n_query),
         seed=options.seed,
@@ -92,7 +94,8 @@ def train(options: argparse.Namespace) -> int:
     if not options.resume:
         trainer.checkpoint.refuse_to_overwrite()
         if parallel.rank() == 0:
-            runs.write(out, vars(options) | {"pool": _canonical(options.pool), "shape": pool.shape})
+            settled = {"pool": _canonical(options.pool), "shape": pool.shape, "n_way": tasks.n_way}
+            runs.write(out, vars(options) | settled)
     try:
         history = trainer.fit(options.steps, resume=options.resume)
     except KeyboardInterrupt:
@@ -130,15 +133,16 @@ def evaluate_run(options: argparse.Namespace) -> int:
     if pool.shape != shape:
         what += f", resized from {pool.shape_in_words} to {times(shape)}"
         pool = pool.resize(*shape[1:])
+    left = min(map(len, pool.examples_of)) - options.n_shot
     tasks = ClassificationTasks(
         pool,
-        n_way=options.n_way,
+        n_way=_ways(options, 5, pool),
         n_shot=options.n_shot,
-        n_query=options.n_query,
+        n_query=max(1, min(15, left)) if options.n_query is None else options.n_query,
         seed=options.seed,
     )
     report = evaluate(learner, tasks, options.episodes)
-    print(f"{what}: {options.n_way}-way {options.n_shot}-shot accuracy {report}")
+    print(f"{what}: {tasks.n_way}-way {tasks.n_shot}-shot accuracy {report}")
     return 0
 
 
@@ -173,6 +177,13 @@ def data(options: argparse.Namespace) -> int:
     return 0
 
 
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m metalearn", description="Metric-based meta-learning from the command line."
@@ -184,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=description,
             description=description,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_WithDefaults,
         )
         sub.set_defaults(run=run)
         return sub
@@ -204,7 +215,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--head", default="prototypical", help=", ".join(heads.names()))
     sub.add_argument("--steps", type=int, default=1000, help="training steps")
     sub.add_argument("--batch-size", type=int, default=1, help="episodes in a step")
-    _add_episode(sub, n_way=60, n_query=3)
+    _add_episode(sub, n_way=60)
+    sub.add_argument("--n-query", type=int, default=3, help="query examples of each class")
     sub.add_argument(
         "--rotations",
         action=argparse.BooleanOptionalAction,
@@ -218,7 +230,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("evaluate", evaluate_run, "measure a trained learner on a pool of new classes")
     sub.add_argument("out", help="the folder of the training", metavar="FOLDER")
     sub.add_argument("--pool", help=f"{POOL_HELP} (default: the training's own, its test classes)")
-    _add_episode(sub, n_way=5, n_query=15)
+    _add_episode(sub, n_way=5)
+    sub.add_argument(
+        "--n-query",
+        type=int,
+        help="query examples of each class (default: 15, or all that are left)",
+    )
     sub.add_argument("--episodes", type=int, default=1000, help="how many episodes")
 
     sub = command("export", export_model, "write a learner or classifier as an ONNX file")
@@ -232,14 +249,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_episode(parser: argparse.ArgumentParser, n_way: int, n_query: int) -> None:
-    parser.add_argument("--n-way", type=int, default=n_way, help="classes in an episode")
+def _add_episode(parser: argparse.ArgumentParser, n_way: int) -> None:
+    parser.add_argument(
+        "--n-way", type=int, help=f"classes in an episode (default: {n_way}, or all that there are)"
+    )
     parser.add_argument("--n-shot", type=int, default=1, help="support examples of each class")
-    parser.add_argument("--n-query", type=int, default=n_query, help="query examples of each class")
     parser.add_argument("--seed", type=int, default=0, help="names the episodes and the split")
     parser.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
     )
+
+
+def _ways(options: argparse.Namespace, usual: int, pool: Pool) -> int:
+    """The classes in an episode: as many as were asked for, else the usual number if there are so many."""
+    return max(2, min(usual, pool.n_classes)) if options.n_way is None else options.n_way
 
 
 def _say(sentence: str) -> None:
@@ -251,6 +274,8 @@ def _say(sentence: str) -> None:
 def _pool(name: str, shape: tuple[int, ...]) -> Pool:
     """A pool by name, or the user's own by path; a folder's pictures are read at this shape."""
     path = Path(name).expanduser()
+    if name not in POOLS and not path.exists() and path.name != name:
+        raise ValueError(f"there is no folder or file {path}")
     if name in POOLS or not path.exists():
         return load_pool(name)
     if path.is_file():

@@ -32,6 +32,12 @@ class Calibration(NamedTuple):
     known: np.ndarray
     unknown: np.ndarray
 
+    def __repr__(self) -> str:
+        return (
+            f"Calibration(temperature {self.temperature:.3g}, threshold {self.threshold:.3g}, "
+            f"{len(self.known)} known and {len(self.unknown)} unknown examples)"
+        )
+
     @property
     def false_rejection(self) -> float:
         """The share of the known that the threshold rejects."""

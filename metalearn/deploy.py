@@ -262,6 +262,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         self, X: Labelled, y: Any = "no_validation", reset: bool = False
     ) -> tuple[Pool, np.ndarray]:
         """Checked examples as a pool, whose own labels are not looked at, and their labels [S]."""
+        if isinstance(X, str | Path):
+            raise TypeError(
+                f"{str(X)!r} is a path; pictures are read by read(path), a folder by Pool.from_folder"
+            )
         X = X.numpy(force=True) if isinstance(X, Tensor) else X
         shape = X.shape if isinstance(X, Pool) else np.asarray(X).shape[1:]
         if (

@@ -230,6 +230,9 @@ def main(*wanted: str) -> None:
         write_instructors(assignment, BUILT, course_seed())
         points = sum(question["points"] for question in assignment.questions)
         print(f"{name}: {len(assignment.questions)} questions, {points:g} points")
+    print(
+        f"for students: {ASSIGNMENTS.relative_to(ROOT)}; with the solutions: {BUILT.relative_to(ROOT)}"
+    )
 
 
 if __name__ == "__main__":

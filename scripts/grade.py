@@ -176,9 +176,7 @@ def main() -> None:
             child.kill()
     write_by_hand(grades, given, options.out / "by_hand.csv")
     not_graded = sum(not done.assignment for done in grades)
-    print(
-        f"{len(grades)} submissions, {not_graded} of them not graded: {options.out / 'grades.csv'}"
-    )
+    print(f"{len(grades)} handed in, {not_graded} of them not graded: {options.out / 'grades.csv'}")
 
 
 if __name__ == "__main__":

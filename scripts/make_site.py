@@ -79,7 +79,10 @@ def pages_of(repository: str) -> str:
     """Return where GitHub serves the pages of this repository; exit if it is not GitHub's."""
     found = re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", repository)
     if not found:
-        sys.exit("Say where the pages will stand: make site SITE=https://example.org/book/")
+        sys.exit(
+            f"The repository is {repository or 'not set'}, and only GitHub's pages have a known address. "
+            "Say where the pages will stand: make site SITE=https://example.org/book/"
+        )
     owner, name = found[1].lower(), found[2]
     return f"https://{owner}.github.io/" + (
         "" if name.lower() == f"{owner}.github.io" else f"{name}/"
@@ -91,7 +94,10 @@ def build(address: str) -> Path:
     shutil.rmtree(BUILD, ignore_errors=True)
     options = ["--path-output", str(BUILD), "--quiet", "-W", "-n", "--keep-going", "--all"]
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT), *options]
-    subprocess.run(command, env=os.environ | {VARIABLE: address}, check=True)
+    environment = os.environ | {VARIABLE: address}
+    made = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        sys.exit(f"{made.stdout}\nthe pages could not be built")
     return BUILD / "_build" / "html"
 
 
@@ -109,7 +115,9 @@ def main() -> None:
 
     shutil.rmtree(SITE, ignore_errors=True)
     pages.rename(SITE)
-    print(f"{SITE.relative_to(ROOT)} is to be served at {address}")
+    print(
+        f"{SITE.relative_to(ROOT)} is to be served at {address}; to look at it: {SITE / 'index.html'}"
+    )
     if not repository.startswith("https://github.com/"):
         print("No page opens on Colab: no repository on GitHub is set, see `make address`.")
 

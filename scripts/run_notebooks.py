@@ -40,8 +40,10 @@ def store(notebook: NotebookNode, path: Path) -> None:
 
 def main(*named: str) -> None:
     """Run every notebook that is named, and exit with a complaint where one was too slow."""
-    slow = []
-    for path in map(Path, named or sorted((ROOT / "book").glob("part*/*.ipynb"))):
+    slow, paths = [], [Path(name) for name in named]
+    if missing := [str(path) for path in paths if not path.exists()]:
+        sys.exit(f"there is no notebook {', '.join(missing)}")
+    for path in paths or sorted((ROOT / "book").glob("part*/*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         start = time.perf_counter()
         execute(notebook, path)

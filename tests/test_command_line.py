@@ -84,6 +84,7 @@ def test_stopped_training_is_saved_and_resumed(mine, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--pool", "no/where"], "there is no folder or file no/where"),
         (["--pool", "glyps"], "unknown pool 'glyps'; known, closest first: glyphs"),
         (
             ["--head", "protoypical"],
@@ -119,10 +120,12 @@ def test_folder_of_pictures_trains_and_is_measured(tmp_path, cache_folder, capsy
                 folder / f"{i}.png"
             )
     pictures, out = str(tmp_path / "mine"), str(tmp_path / "run")
-    options = ["--size", "16", "--channels", "1", "--steps", "4", *SMALL]
+    options = ["--size", "16", "--channels", "1", "--steps", "2"]
     assert main(["train", "--out", out, "--pool", pictures, *options]) == 0
-    assert main(["evaluate", out, "--n-way", "2", "--episodes", "5"]) == 0
-    assert "classes kept for testing" in said(capsys).out
+    assert "(2-way 1-shot)" in said(capsys).out, "as many ways as there are classes"
+    assert main(["evaluate", out, "--episodes", "5"]) == 0
+    assert "the 2 classes kept for testing: 2-way 1-shot" in said(capsys).out
+    assert main(["evaluate", out, "--n-shot", "4", "--episodes", "5"]) == 0, "12 queries are left"
 
 
 def test_folder_that_cannot_be_written(mine, tmp_path, capsys):

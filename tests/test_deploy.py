@@ -252,6 +252,13 @@ def test_features_are_not_read_from_pictures() -> None:
         clf.read("a.png")
 
 
+@pytest.mark.parametrize("call", ["predict", "fit"])
+def test_a_path_in_the_place_of_pictures_is_refused(call: str) -> None:
+    known = ml.FewShotClassifier().fit(np.eye(2), ["a", "b"])
+    with pytest.raises(TypeError, match=r"'new.png' is a path; pictures are read by read\(path\)"):
+        getattr(known, call)("new.png")
+
+
 def test_reading_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="no picture is named"):
         enrolled(2).read()

@@ -142,6 +142,7 @@ def test_scoring_twice_gives_the_same_and_fit_keeps_nothing_in_the_head(head):
 
 def test_head_is_made_again_from_its_config(head):
     again = heads.create(**head.config).double().eval()
+    assert type(again) is type(head), "`config` holds the name under which the head is registered"
     again.load_state_dict(head.state_dict())
     data = episodes()
     assert torch.equal(scores(again, *data), scores(head, *data))

@@ -136,6 +136,7 @@ const Demo = (() => {
     function tryThese() {
       if (own && classes.length && !confirm("The characters that you taught will be forgotten.")) return;
       own = false;
+      name.value = "";
       classes = GLYPHS.known.map(({ name, picture }, i) => ({
         name, colour: COLOURS[i], examples: [seen(bytes(picture))],
       }));
@@ -171,7 +172,8 @@ const Demo = (() => {
       showPad();
       showClasses(numbers);
       showMap(numbers);
-      if (numbers && !pen.down && pointer === null) say(result()); // not forty times while one draws
+      if (!shown || pen.down || pointer !== null) return; // nothing is said while one draws
+      say(numbers ? result() : "Give it a name, and press Teach.");
     }
 
     function showPad() {
@@ -186,6 +188,12 @@ const Demo = (() => {
         context.beginPath();
         for (const [x, y] of [stroke[0], ...stroke]) context.lineTo(x * side, y * side);
         context.stroke();
+      }
+      if (!shown && !strokes.length) {
+        context.fillStyle = "#6b6b6b";
+        context.font = `${side / 14}px sans-serif`;
+        context.textAlign = "center";
+        context.fillText("draw here", side / 2, side / 2);
       }
       if (shown && !strokes.length) {
         context.imageSmoothingEnabled = false;
@@ -323,7 +331,8 @@ const Demo = (() => {
         make("div", { class: "buttons" },
           make("button", { type: "button", click: clear }, "Clear"),
           make("button", { type: "button", click: () => (strokes.pop(), strokes.length ? draw() : clear()) }, "Undo"),
-          make("button", { type: "button", click: tryThese }, "Try these")),
+          make("button", { type: "button", click: tryThese }, "Try these",
+            ...GLYPHS.known.map(({ picture }) => thumbnail(bytes(picture))))),
         make("p", { id: `pad-help-${number}`, class: "help" }, help)),
       make("div", { class: "knowing" }, legend, list, examples, map));
     show();
