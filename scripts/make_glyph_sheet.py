@@ -32,9 +32,8 @@ SIZE = 64  # side of a skeleton, in pixels
 MARGIN = 2
 RENDER = 150  # longer side of a character when it is thinned
 PER_SCRIPT = (10, 50)  # smaller scripts are left out, larger ones cut
-CANDIDATES = (
-    400  # a script of thousands is thinned out evenly to this many before anything is rendered
-)
+# A script of thousands is thinned out evenly to this many before anything is rendered.
+CANDIDATES = 400
 TOO_ALIKE = 0.90  # correlation at 16x16 above which the later of two characters is dropped
 
 # Families that repeat a script in another style, or hold no script of their own.
@@ -43,39 +42,11 @@ OTHER_STYLES = ("Display", "Symbols", "Math", "Slanted", "Unjoined", "Tifinagh")
 NOT_STROKES = {"Cuneiform", "Egyptian Hieroglyphs", "Old Persian", "Ugaritic"}
 # A character whose name has one of these is a variant of another one.
 VARIANTS = {
-    *(
-        "WITH",
-        "LIGATURE",
-        "DIGRAPH",
-        "FINAL",
-        "INITIAL",
-        "MEDIAL",
-        "ISOLATED",
-        "FORM",
-        "MATHEMATICAL",
-    ),
-    *(
-        "TURNED",
-        "REVERSED",
-        "INVERTED",
-        "SIDEWAYS",
-        "ROTATED",
-        "MIRRORED",
-        "ALTERNATE",
-        "ALTERNATIVE",
-    ),
-    *(
-        "VARIANT",
-        "WIDE",
-        "FULLWIDTH",
-        "HALFWIDTH",
-        "HIGH",
-        "LOW",
-        "ITERATION",
-        "REPETITION",
-        "FILLER",
-    ),
-}
+    "WITH", "LIGATURE", "DIGRAPH", "FINAL", "INITIAL", "MEDIAL", "ISOLATED", "FORM",
+    "MATHEMATICAL", "TURNED", "REVERSED", "INVERTED", "SIDEWAYS", "ROTATED", "MIRRORED",
+    "ALTERNATE", "ALTERNATIVE", "VARIANT", "WIDE", "FULLWIDTH", "HALFWIDTH", "HIGH", "LOW",
+    "ITERATION", "REPETITION", "FILLER",
+}  # fmt: skip
 FILLER_WORDS = {"letter", "syllable", "syllables", "syllabics", "sign", "character", "symbol"}
 
 
