@@ -29,7 +29,7 @@ ADDRESS = r"https://(arxiv\.org/abs/\d{4}\.\d{4,5}$|doi\.org/10\.|\S+\.(html|pdf
 OTHER = r"""https?://(
     (www\.)?(pytorch|scikit-learn|github|jupyterbook|creativecommons|python)\.(org|com)
   | [\w-]+\.readthedocs\.io | docs\.\S+ | colab\.research\.google\.com | learn2learn\.net
-  | \.\.\. | 127\.0\.0\.1 | localhost | openfontlicense\.org | scripts\.sil\.org
+  | \.\.\. | example\.org | 127\.0\.0\.1 | localhost | openfontlicense\.org | scripts\.sil\.org
 )"""
 
 
